@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host log. Every line begins with the seconds since hv start. A message holds the lock from its first to its
+ * last line, so lines of different CPUs never mix. A program's unfinished line (log_write) is ended when another
+ * message comes in between.
+ */
+#include "hv/lib/log.h"
+
+#include "hv/lib/types.h"
+
+void (*log_output)(const char *text, size_t len);
+uint64_t (*log_clock)(void);
+
+static bool log_lock; /* [a] */
+static bool in_line;  /* [L:log_lock] the last line lacks its newline */
+
+/*
+ * A message must come out whatever happened to the holder of the lock: an NMI that reports from inside a message, a
+ * CPU that died or was stopped by a panic. So the wait ends, after far longer than a message takes at 115200 baud.
+ */
+#define LOCK_SPINS (1u << 24)
+
+static void lock(void)
+{
+	for (unsigned i = 0; i < LOCK_SPINS && !panic_active; i++) {
+		if (!__atomic_exchange_n(&log_lock, true, __ATOMIC_ACQUIRE))
+			return;
+		while (__atomic_load_n(&log_lock, __ATOMIC_RELAXED) && i++ < LOCK_SPINS &&
+		       !panic_active)
+			__builtin_ia32_pause();
+	}
+}
+
+static void unlock(void)
+{
+	__atomic_store_n(&log_lock, false, __ATOMIC_RELEASE);
+}
+
+static void emit(const char *text, size_t len)
+{
+	if (log_output != NULL && len != 0)
+		log_output(text, len);
+}
+
+static void emit_stamp(void)
+{
+	uint64_t us = log_clock == NULL ? 0 : log_clock() / 1000;
+	char stamp[32];
+	int n = hv_snprintf(stamp, sizeof(stamp), "[%5llu.%06llu] ",
+			    (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000));
+
+	emit(stamp, (size_t)n);
+}
+
+static void emit_newline(void)
+{
+	emit("\n", 1);
+	in_line = false;
+}
+
+/* Text that may hold several lines, or none that ends. */
+static void emit_lines(const char *text, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		size_t end = at;
+
+		while (end < len && text[end] != '\n')
+			end++;
+		if (!in_line)
+			emit_stamp();
+		emit(&text[at], end - at);
+		in_line = true;
+		if (end < len)
+			emit_newline();
+		at = end + 1;
+	}
+}
+
+void log_printf(const char *format, ...)
+{
+	char text[LOG_LINE];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = hv_vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	lock();
+	if (in_line)
+		emit_newline();
+	emit_lines(text, MIN((size_t)n, sizeof(text) - 1));
+	if (in_line)
+		emit_newline();
+	unlock();
+}
+
+static char printable(char c)
+{
+	if (c == '\n' || c == '\t')
+		return c;
+	return (uint8_t)c < 0x20 || c == 0x7f ? '?' : c;
+}
+
+void log_write(const char *text, size_t len)
+{
+	char clean[LOG_LINE];
+
+	lock();
+	while (len != 0) {
+		size_t out = 0;
+		size_t n = MIN(len, sizeof(clean));
+
+		for (size_t i = 0; i < n; i++)
+			if (text[i] != '\r')
+				clean[out++] = printable(text[i]);
+		emit_lines(clean, out);
+		text += n;
+		len -= n;
+	}
+	unlock();
+}
