@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * For assembly: offsets into C structures (asserted next to them) and how a function looks. Macros of the assembler
+ * are in asm.inc.
+ */
+#ifndef HV_CPU_ASM_H
+#define HV_CPU_ASM_H
+
+/* struct cpu */
+#define CPU_USER_FRAME 8
+#define CPU_KERNEL_RSP 16
+#define CPU_SCRATCH 24
+
+/* struct uregs (asserted in boot/main.c) */
+#define UREGS_R15 0
+#define UREGS_R14 8
+#define UREGS_R13 16
+#define UREGS_R12 24
+#define UREGS_R11 32
+#define UREGS_R10 40
+#define UREGS_R9 48
+#define UREGS_R8 56
+#define UREGS_RBP 64
+#define UREGS_RDI 72
+#define UREGS_RSI 80
+#define UREGS_RDX 88
+#define UREGS_RCX 96
+#define UREGS_RBX 104
+#define UREGS_RAX 112
+#define UREGS_RIP 120
+#define UREGS_RFLAGS 128
+#define UREGS_RSP 136
+#define UREGS_ENTERED 144
+#define UREGS_SIZE 152
+
+#define ASM_TRAP_SYSCALL 0x200
+
+#ifdef __ASSEMBLER__
+
+#define FUNC(name)                                                                                 \
+	.globl name;                                                                               \
+	.type name, @function;                                                                     \
+	.balign 16;                                                                                \
+	name:
+#define END(name) .size name, .- name
+
+#endif
+#endif
