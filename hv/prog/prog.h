@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program: a ring-3 address space with one thread, handles, an event word and a memory budget. The control
+ * kernel and every vmm are programs; hv treats them alike and knows them by rights.
+ *
+ * What only the program's own system calls change needs no lock: it has one thread, and its death takes it apart
+ * only after it has left its CPU for good. The exceptions are marked.
+ */
+#ifndef HV_PROG_PROG_H
+#define HV_PROG_PROG_H
+
+#include "hv/vm/vm.h"
+
+#define PROG_HANDLES 1024u
+#define HANDLES_PER_PAGE 256u
+#define PROG_HANDLE_PAGES (PROG_HANDLES / HANDLES_PER_PAGE)
+#define MAPPINGS_PER_PAGE 170u
+#define PROG_MAPPING_PAGES 16u
+
+struct uregs { /* a program's registers while hv runs; layout known to cpu/entry.S */
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t rip, rflags, rsp;
+	uint64_t
+		entered; /* the trap that brought it here: after TRAP_SYSCALL rcx and r11 are lost; 0: never ran */
+};
+
+enum trap {
+	TRAP_SYSCALL = 0x200
+}; /* else the vector: exception or interrupt that came while in ring 3 */
+
+/* How it ended, beside exception vectors (hv_prog_info.cause). */
+enum prog_cause { PROG_EXITED = 0x100, PROG_DESTROYED = 0x101 };
+
+struct handle {
+	struct object *obj; /* counted; NULL: free */
+	uint32_t rights;
+	uint32_t generation; /* of the next handle while free */
+};
+_Static_assert(sizeof(struct handle) * HANDLES_PER_PAGE <= PAGE_SIZE, "a page of handles");
+
+struct mapping { /* one MEM_MAP or MMIO_MAP */
+	uint64_t va;
+	uint64_t pages;  /* 0: free */
+	struct mem *mem; /* counted; NULL: device registers */
+};
+_Static_assert(sizeof(struct mapping) * MAPPINGS_PER_PAGE <= PAGE_SIZE, "a page of mappings");
+
+struct prog {
+	struct object obj;
+	struct sched_ent ent;
+	struct uregs regs;          /* [p] */
+	struct pt as;               /* own calls */
+	hpa_t root;                 /* [I] of as */
+	unsigned tlb_cpu;           /* [p] whose TLB may hold translations that are up to date */
+	struct account acct;        /* outlives the program until what it paid for is gone */
+	struct fpu fpu;             /* [p] */
+	struct spinlock grant_lock; /* puts into the handle table; takes out only own calls */
+	struct handle *handles[PROG_HANDLE_PAGES];    /* [owns] made when needed [L:grant_lock] */
+	struct mapping *mappings[PROG_MAPPING_PAGES]; /* [owns] made when needed; own calls */
+	bool sealed;           /* [L:grant_lock] no more handles: it is dying */
+	uint64_t value;        /* [p] of the call under way: what it returns */
+	struct object *object; /* [p] of the call under way: its first argument */
+	struct fpu *lender; /* [p] whose FPU state may stay loaded for the next turn (notify.c) */
+	uint64_t events;    /* [a] */
+	bool waiting;       /* [p] EVENT_WAIT is to be finished when it runs again */
+	struct spinlock wait_lock;
+	uint64_t
+		wait_deadline; /* [L:wait_lock] of the EVENT_WAIT under way; UINT64_MAX without the lock */
+	struct timer wait_timer;  /* armed under wait_lock only */
+	uint32_t id;              /* [I] for messages */
+	uint32_t image;           /* [I] enum hv_prog_image */
+	uint32_t rights;          /* [I] HVPR_* */
+	enum hv_prog_state state; /* [a] */
+	bool dying;               /* [a] whoever sets it (exchange) brings its death about */
+	bool gone;                /* [a] taken apart */
+	struct hv_prog_info last; /* how it ended; written once, before state is DEAD */
+	struct vm *vm;            /* [I] counted until death: the VM a vmm serves */
+	struct prog *parent;      /* [I] counted until death: who gets death_bit */
+	uint32_t death_bit, park_bit, doorbell_bit, state_bit; /* [I] */
+	struct hv_info *info;        /* [owns] hv's address of the information page */
+	uint64_t brk_start, brk_end; /* own calls */
+	struct prog *next;           /* [L:list_lock in prog.c] all programs, or the graves */
+};
+_Static_assert(sizeof(struct prog) <= PAGE_SIZE, "a program is one page");
+
+/* cpu/entry.S: runs the program until it traps; everything is in *r then. Returns the trap. */
+unsigned user_enter(struct uregs *r, uint64_t *error, uint64_t *cr2);
+
+extern struct prog *prog_ctrl;         /* [a] NULL after its death; for accounts only */
+extern struct account account_modules; /* boot modules not yet closed */
+extern uint64_t prog_boot_epoch;       /* [I] UTC seconds at hv start; 0: unknown */
+/* Most hypercalls; first in the lock order, never held while waiting for a program. */
+extern struct spinlock hv_lock;
+
+/* Boot: makes the control kernel from the embedded image; modules become memory objects. */
+struct boot_info;
+void prog_start_ctrl(const struct boot_info *bi);
+void prog_events_post(struct prog *p, uint64_t bits); /* any CPU */
+
+/* ---- inside prog/ ---- */
+
+/* prog.c */
+struct prog_config {
+	const uint8_t *image, *image_end;
+	uint32_t kind; /* enum hv_prog_image */
+	uint32_t rights, weight;
+	uint64_t budget_pages; /* 0: none */
+};
+/* Not yet running; *out is counted for the caller, and that alone keeps it. */
+int prog_create(const struct prog_config *config, struct prog **out) MUST_CHECK;
+int prog_start(struct prog *p) MUST_CHECK; /* hv_lock is held; STATE: started before, or dying */
+/* The running program ends itself (EXIT, a fault): it does not come back from its next scheduling point. */
+void prog_die(struct prog *p, uint32_t cause, uint64_t code, const char *text);
+/* Ends another one; when this returns it is taken apart. No lock held. */
+void prog_kill(struct prog *p);
+void prog_gone(struct sched_ent *e); /* sched_ops.gone */
+uint64_t prog_pages_of_vmms(void);   /* charged to all programs but the control kernel */
+
+/* trap.c */
+extern const struct sched_ops prog_sched_ops;
+void prog_wait_over(struct timer *t); /* wait_timer.fire */
+void prog_wait_end(struct prog *p);   /* it runs no more: nor does its timer */
+void prog_wait(struct prog *p,
+	       uint64_t deadline_ns); /* it waits for events; finished when it runs again */
+/* hypercall.c: the call in p->regs; the result goes there */
+void hypercall(struct prog *p);
+/* space.c: its address space */
+int space_create(struct prog *p) MUST_CHECK;
+void space_destroy(struct prog *p); /* it is not on any CPU */
+struct elf_image;
+int space_load(struct prog *p, const uint8_t *file, const struct elf_image *elf) MUST_CHECK;
+int space_add(struct prog *p, uva_t va, uint64_t pages, unsigned prot) MUST_CHECK;
+void space_use(struct prog *p, struct cpu *c); /* loads it */
+int space_map(struct prog *p, uva_t va, struct mem *m, uint64_t page_off, uint64_t pages,
+	      unsigned prot) MUST_CHECK;
+int space_map_device(struct prog *p, uva_t va, hpa_t hpa, uint64_t pages) MUST_CHECK;
+int space_unmap(struct prog *p, uva_t va, uint64_t pages) MUST_CHECK;
+int space_brk(struct prog *p, uva_t end) MUST_CHECK;
+
+/* notify.c: VM -> programs */
+void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit);
+int notify_vmm(struct vm *vm, struct prog *p) MUST_CHECK; /* EXIST: it has one */
+void notify_forget(struct prog *p);                       /* all VMs */
+
+/* hc_hw.c */
+void hw_release(struct prog *p); /* bus mastering of what it drove off */
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program's turn on a CPU, and its waiting for events. Entered like a guest: user_enter() comes back at the next
+ * system call, interrupt or exception.
+ */
+#include "hv/prog/prog.h"
+
+#include "hv/cpu/x86.h"
+
+#define FIRST_INTERRUPT 32u
+#define VECTOR_NO_FPU 7u
+#define VECTOR_PAGE_FAULT 14u
+/* How far behind the others a woken program may start: an answer of the control kernel in time although every CPU
+ * has guests that spin, and no more than that. */
+#define PROG_CREDIT_NS 6000000u
+
+/* ---- waiting ---- */
+
+/* It may be early: a wait that ended before left it armed. It fires where it was armed, and there the program need not
+ * be any more. */
+void prog_wait_over(struct timer *t)
+{
+	struct prog *p = CONTAINER_OF(t, struct prog, wait_timer);
+	uint64_t deadline;
+	bool over;
+
+	spin_lock(&p->wait_lock);
+	deadline = p->wait_deadline;
+	over = deadline <= time_now();
+	if (!over && deadline != UINT64_MAX && t->cpu < 0)
+		timer_arm(t, deadline);
+	spin_unlock(&p->wait_lock);
+	if (over)
+		sched_unblock(&p->ent, BLOCK_EVENT);
+}
+
+/* Most waits end by an event and the next deadline is not earlier, so the timer is left alone unless it must be
+ * earlier. Without a deadline it may ring once more in vain. */
+static void arm(struct prog *p, uint64_t deadline)
+{
+	if (deadline == UINT64_MAX) {
+		__atomic_store_n(&p->wait_deadline, deadline, __ATOMIC_RELAXED);
+		return;
+	}
+	spin_lock(&p->wait_lock);
+	p->wait_deadline = deadline;
+	if (p->wait_timer.cpu < 0 || p->wait_timer.deadline > deadline)
+		timer_arm(&p->wait_timer, deadline);
+	spin_unlock(&p->wait_lock);
+}
+
+void prog_wait_end(struct prog *p)
+{
+	spin_lock(&p->wait_lock);
+	p->wait_deadline = UINT64_MAX;
+	spin_unlock(&p->wait_lock);
+	timer_cancel(&p->wait_timer);
+}
+
+void prog_wait(struct prog *p, uint64_t deadline_ns)
+{
+	p->waiting = true;
+	sched_block_self(&p->ent, BLOCK_EVENT);
+	arm(p, deadline_ns);
+	/* prog_events_post sets the word first and looks for BLOCK_EVENT then; here it is the other way round. Unlocking
+	 * the queue does not keep the load behind the store. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&p->events, __ATOMIC_RELAXED))
+		sched_unblock(&p->ent, BLOCK_EVENT);
+}
+
+/* It runs again: the call's value is the event word. False: a stray wake-up, it waits on. */
+static bool wait_done(struct prog *p)
+{
+	uint64_t word = __atomic_exchange_n(&p->events, 0, __ATOMIC_SEQ_CST);
+
+	if (word == 0 && time_now() < p->wait_deadline) {
+		prog_wait(p, p->wait_deadline);
+		return false;
+	}
+	p->waiting = false;
+	p->regs.rdx = word;
+	return true;
+}
+
+void prog_events_post(struct prog *p, uint64_t bits)
+{
+	__atomic_fetch_or(&p->events, bits, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&p->ent.blocked, __ATOMIC_SEQ_CST) & BLOCK_EVENT)
+		sched_unblock(&p->ent, BLOCK_EVENT);
+}
+
+/* ---- running ---- */
+
+static void fault(struct prog *p, unsigned vector, uint64_t error, uint64_t cr2)
+{
+	p->last.cr2 = vector == VECTOR_PAGE_FAULT ? cr2 : 0;
+	prog_die(p, vector, error, "");
+}
+
+/*
+ * A vCPU that has handed its CPU to its own vmm gets it back in a moment, and the vmm rarely uses the FPU: the guest's
+ * state stays in the registers and the vmm runs without (CR0.TS) until it asks. Not for others: on some CPUs a program
+ * can read registers that TS forbids, by speculation (CVE-2018-3665); a vmm may know its guest's.
+ */
+static bool fpu_borrowed(struct prog *p, const struct cpu *c)
+{
+	const struct fpu *lender = p->lender;
+
+	p->lender = NULL;
+	if (!lender || c->fpu_owner != lender) {
+		fpu_switch(&p->fpu);
+		return false;
+	}
+	write_cr0(read_cr0() | CR0_TS);
+	return true;
+}
+
+static void fpu_return(void)
+{
+	__asm__ volatile("clts" : : : "memory");
+}
+
+static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr2)
+{
+	if (trap >= FIRST_INTERRUPT)
+		irq_dispatch(trap);
+	else
+		fault(p, trap, error, cr2);
+}
+
+static void prog_run(struct sched_ent *e)
+{
+	struct prog *p = CONTAINER_OF(e, struct prog, ent);
+	struct cpu *c = this_cpu();
+	uint64_t error, cr2;
+	bool borrowed;
+
+	if (p->waiting && !wait_done(p))
+		return;
+	borrowed = fpu_borrowed(p, c);
+	space_use(p, c);
+	while (!c->need_resched) {
+		unsigned trap = user_enter(&p->regs, &error, &cr2);
+
+		if (LIKELY(trap == TRAP_SYSCALL)) {
+			hypercall(p);
+		} else if (borrowed && trap == VECTOR_NO_FPU) {
+			fpu_return();
+			fpu_switch(&p->fpu);
+			borrowed = false;
+		} else {
+			take_trap(p, trap, error, cr2);
+		}
+	}
+	if (borrowed)
+		fpu_return();
+}
+
+const struct sched_ops prog_sched_ops = {
+	.run = prog_run, .kind = "program", .gone = prog_gone, .credit_ns = PROG_CREDIT_NS};
