@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The event loop. One turn: timers that are due, deferred calls, then EVENT_WAIT until the next deadline (not at
+ * all when deferred calls wait), then the handlers of the bits it brought, lowest bit first.
+ */
+#include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/rt/hvcall.h"
+#include "ctrl-kernel/rt/rt.h"
+
+static struct {
+	loop_fn fn;
+	void *ctx;
+} bits[HV_EVENT_BITS];
+
+static struct loop_timer *timers; /* [borrows] soonest first */
+static struct loop_job *jobs;     /* [borrows] oldest first */
+static struct loop_job **jobs_tail = &jobs;
+
+/* From the top: the low numbers are those that other people choose (enum vmm_event). */
+int loop_bit_alloc(loop_fn fn, void *ctx)
+{
+	for (int bit = HV_EVENT_BITS - 1; bit >= 0; bit--) {
+		if (bits[bit].fn)
+			continue;
+		loop_bit_set((unsigned)bit, fn, ctx);
+		return bit;
+	}
+	return -1;
+}
+
+void loop_bit_set(unsigned bit, loop_fn fn, void *ctx)
+{
+	if (bit >= HV_EVENT_BITS || bits[bit].fn)
+		rt_die("loop: event bit %u does not exist or is taken", bit);
+	bits[bit].fn = fn;
+	bits[bit].ctx = ctx;
+}
+
+void loop_bit_free(unsigned bit)
+{
+	if (bit < HV_EVENT_BITS)
+		bits[bit].fn = NULL;
+}
+
+void loop_timer_init(struct loop_timer *t, loop_fn fn, void *ctx)
+{
+	*t = (struct loop_timer){.fn = fn, .ctx = ctx};
+}
+
+void loop_timer_set(struct loop_timer *t, uint64_t delay_ns)
+{
+	struct loop_timer **at = &timers;
+
+	loop_timer_cancel(t);
+	if (__builtin_add_overflow(rt_now(), delay_ns, &t->deadline_ns))
+		t->deadline_ns = UINT64_MAX;
+	while (*at && (*at)->deadline_ns <= t->deadline_ns)
+		at = &(*at)->next;
+	t->next = *at;
+	t->armed = true;
+	*at = t;
+}
+
+void loop_timer_cancel(struct loop_timer *t)
+{
+	struct loop_timer **at = &timers;
+
+	if (!t->armed)
+		return;
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	t->armed = false;
+}
+
+void loop_defer(struct loop_job *j)
+{
+	if (j->queued)
+		return;
+	j->queued = true;
+	j->next = NULL;
+	*jobs_tail = j;
+	jobs_tail = &j->next;
+}
+
+/* Those due now; one that a handler sets anew is not due before the next turn. */
+static void timers_run(void)
+{
+	uint64_t now = rt_now();
+
+	while (timers && timers->deadline_ns <= now) {
+		struct loop_timer *t = timers;
+
+		timers = t->next;
+		t->armed = false;
+		t->fn(t->ctx);
+	}
+}
+
+/* Those queued now; what they queue runs after the events were looked at. */
+static void jobs_run(void)
+{
+	struct loop_job *j = jobs;
+
+	jobs = NULL;
+	jobs_tail = &jobs;
+	while (j) {
+		struct loop_job *next = j->next;
+
+		j->queued = false; /* before the call: it may defer itself again */
+		j->fn(j->ctx);
+		j = next;
+	}
+}
+
+static uint64_t next_deadline(void)
+{
+	if (jobs)
+		return 0;
+	return timers ? timers->deadline_ns : UINT64_MAX;
+}
+
+static void bits_run(uint64_t word)
+{
+	while (word) {
+		unsigned bit = (unsigned)__builtin_ctzll(word);
+
+		word &= word - 1;
+		if (bits[bit].fn)
+			bits[bit].fn(bits[bit].ctx);
+	}
+}
+
+void loop_run(void)
+{
+	for (;;) {
+		if (timers)
+			timers_run();
+		if (jobs)
+			jobs_run();
+		bits_run(hv_event_wait(next_deadline()));
+	}
+}

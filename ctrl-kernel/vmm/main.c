@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The vmm program: attach to the VM and start it, then answer its parked accesses and the control kernel's
+ * commands for ever. vm.c has the devices and the boot; park.c the accesses.
+ */
+#include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/rt/fmt.h"
+#include "ctrl-kernel/rt/hvcall.h"
+#include "ctrl-kernel/rt/rt.h"
+#include "ctrl-kernel/vmm/vm.h"
+
+int main(void);
+
+/* For the test that a vmm's crash is its VM's matter only. */
+static void test_crash(void)
+{
+	if (the_vm.config->test_hooks)
+		*(volatile uint64_t *)(VMM_RAM_VA / 2) = 0; /* nothing is ever mapped there */
+}
+
+/* For measuring what a doorbell costs: nothing listens behind them. */
+enum test_doorbell { TEST_DOORBELL_PORT = 0x5c0, TEST_DOORBELL_MMIO = 0xfed90000, TEST_BIT = 63 };
+
+static void test_doorbells(void)
+{
+	if (!the_vm.config->test_hooks)
+		return;
+	(void)hv_vm_claim(rt_info()->vm, HV_SPACE_PIO, TEST_DOORBELL_PORT, 4, HV_CLAIM_DOORBELL,
+			  TEST_BIT);
+	(void)hv_vm_claim(rt_info()->vm, HV_SPACE_MMIO, TEST_DOORBELL_MMIO, HV_PAGE_SIZE,
+			  HV_CLAIM_DOORBELL, TEST_BIT);
+}
+
+/* Done is noted first: a command is carried out once at most, also when it kills us. */
+static void command_take(void *unused)
+{
+	uint32_t seq = __atomic_load_n(&the_vm.config->command_seq, __ATOMIC_ACQUIRE);
+
+	(void)unused;
+	if (seq == the_status->command_done)
+		return;
+	the_status->command_done = seq;
+	if (the_status->phase != VMM_RUNNING)
+		return;
+	switch (the_vm.config->command) {
+	case VMM_CMD_POWER_BUTTON:
+		platform_power_button(&the_vm);
+		break;
+	case VMM_CMD_RESET:
+		vm_carry_out(VM_REQ_RESET);
+		break;
+	case VMM_CMD_TEST_CRASH:
+		test_crash();
+		break;
+	}
+}
+
+static void name_set(void)
+{
+	char name[24];
+
+	rt_snprintf(name, sizeof(name), "vm %s", the_vm.config->name);
+	rt_name_set(name);
+}
+
+int main(void)
+{
+	vm_attach();
+	test_doorbells();
+	vm_start();
+	name_set();
+	loop_bit_set(VMM_EVENT_PARK, park_scan, NULL);
+	loop_bit_set(VMM_EVENT_COMMAND, command_take, NULL);
+	/* Events meant for an instance before this one */
+	command_take(NULL);
+	park_scan(NULL);
+	loop_run();
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The PCI host bridge and configuration mechanisms: ports 0xcf8/0xcfc (PCI 3.0, 3.2.2.3.2) and ECAM for bus 0.
+ * Empty slots read all ones. The bridge is 1b36:0008, the generic PCIe host bridge that QEMU gives machines
+ * without a chipset to imitate: every OS takes it by its class and none has quirks for it, whereas the ids of
+ * 440FX or Q35 bring probes of chipset registers that do not exist here.
+ */
+#include "ctrl-kernel/vmm/pci.h"
+#include "ctrl-kernel/vmm/layout.h"
+
+#include <string.h>
+
+enum { ADDRESS = 0, RESET = PORT_RESET - PORT_PCI_ADDRESS, DATA = 4 }; /* offsets from 0xcf8 */
+
+#define ADDRESS_ENABLE 0x80000000u
+#define ADDRESS_BITS 0x80fffffcu
+#define COMMAND_BITS 0x0406u /* memory, bus master, INTx disable; no I/O BARs */
+
+static const struct pci_identity host_bridge = {
+	.vendor = 0x1b36,
+	.device = 0x0008,
+	.class = 0x060000,
+};
+
+/* Which bits of each configuration space a guest may write. */
+static uint8_t write_mask[PCI_SLOTS][PCI_CONFIG_BYTES];
+
+static void put(uint8_t *at, uint32_t value, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		at[i] = (uint8_t)(value >> i * 8);
+}
+
+void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *id)
+{
+	uint8_t *c = vm->state->pci.config[slot];
+
+	memset(c, 0, PCI_CONFIG_BYTES);
+	put(c + PCI_DEVICE, id->device, 2);
+	put(c + PCI_REVISION, id->revision, 1);
+	put(c + PCI_CLASS, id->class, 3);
+	put(c + PCI_SUBSYSTEM, id->subsystem_vendor | (uint32_t)id->subsystem << 16, 4);
+	put(c + PCI_INTERRUPT_PIN, id->interrupt_pin, 1);
+	put(c + PCI_VENDOR, id->vendor, 2); /* last: now the slot is taken */
+}
+
+static void mask_set(unsigned slot)
+{
+	put(write_mask[slot] + PCI_COMMAND, COMMAND_BITS, 2);
+	write_mask[slot][PCI_INTERRUPT_LINE] = 0xff;
+}
+
+/* A read of `width` bytes at `reg`, naturally aligned, in a slot that is taken? */
+static bool reachable(struct vm *vm, unsigned slot, unsigned reg, unsigned width)
+{
+	const uint8_t *c;
+
+	if (slot >= PCI_SLOTS || width > 4 || (reg & (width - 1)))
+		return false;
+	c = vm->state->pci.config[slot];
+	return c[PCI_VENDOR] != 0 || c[PCI_VENDOR + 1] != 0;
+}
+
+uint32_t pci_config_read(struct vm *vm, unsigned slot, unsigned reg, unsigned width)
+{
+	uint32_t value = 0;
+
+	if (!reachable(vm, slot, reg, width))
+		return UINT32_MAX;
+	if (reg >= PCI_CONFIG_BYTES)
+		return 0; /* no extended capabilities */
+	memcpy(&value, &vm->state->pci.config[slot][reg], width);
+	return value;
+}
+
+void pci_config_write(struct vm *vm, unsigned slot, unsigned reg, unsigned width, uint32_t value)
+{
+	uint8_t *c;
+
+	if (!reachable(vm, slot, reg, width) || reg >= PCI_CONFIG_BYTES)
+		return;
+	c = vm->state->pci.config[slot];
+	for (unsigned i = 0; i < width; i++, value >>= 8) {
+		uint8_t mask = write_mask[slot][reg + i];
+
+		c[reg + i] = (uint8_t)((c[reg + i] & ~mask) | (value & mask));
+	}
+}
+
+static uint64_t data_access(struct vm *vm, unsigned byte, unsigned width, bool write,
+			    uint64_t value)
+{
+	uint32_t address = vm->state->pci.address;
+	unsigned bus = address >> 16 & 0xff, slot = address >> 11 & 31, function = address >> 8 & 7;
+	unsigned reg = (address & 0xfc) + byte;
+
+	if (!(address & ADDRESS_ENABLE) || bus != 0 || function != 0)
+		return UINT64_MAX;
+	if (!write)
+		return pci_config_read(vm, slot, reg, width);
+	pci_config_write(vm, slot, reg, width, (uint32_t)value);
+	return 0;
+}
+
+static uint64_t port_access(void *dev, uint64_t offset, unsigned width, bool write, uint64_t value)
+{
+	struct vm *vm = dev;
+
+	if (offset >= DATA)
+		return data_access(vm, (unsigned)offset - DATA, width, write, value);
+	if (offset == ADDRESS && width == 4) {
+		if (write)
+			vm->state->pci.address = (uint32_t)value & ADDRESS_BITS;
+		return vm->state->pci.address;
+	}
+	if (offset == RESET && width == 1)
+		return platform_reset_port(vm, write, value);
+	return UINT64_MAX;
+}
+
+static uint64_t ecam_access(void *dev, uint64_t offset, unsigned width, bool write, uint64_t value)
+{
+	struct vm *vm = dev;
+	unsigned slot = offset >> 15 & 31, function = offset >> 12 & 7, reg = offset & 0xfff;
+
+	if (function != 0)
+		return UINT64_MAX;
+	if (!write)
+		return width > 4 ? UINT64_MAX : pci_config_read(vm, slot, reg, width);
+	pci_config_write(vm, slot, reg, width, (uint32_t)value);
+	return 0;
+}
+
+void pci_reset(struct vm *vm)
+{
+	vm->state->pci.address = 0;
+	pci_function_set(vm, 0, &host_bridge);
+}
+
+void pci_attach(struct vm *vm)
+{
+	mask_set(0);
+	bus_add(&vm->bus, HV_SPACE_PIO, PORT_PCI_ADDRESS, 8, port_access, vm);
+	bus_add(&vm->bus, HV_SPACE_MMIO, HV_GPA_ECAM, ECAM_BYTES, ecam_access, vm);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a vmm leaves to its next instance: the survivor pages. Page 0 is struct vmm_status (vmm_abi.h), page 1
+ * and on is struct vmm_state: plain data, no pointers. A device register is one store, so it is consistent at
+ * any instruction; what takes several stores (boot, reset) is guarded by `boot`:
+ *
+ *	BOOT_NEEDED --(image loaded, vCPU 0 set, VM started)--> BOOT_DONE
+ *	     ^                                                     |
+ *	     +------------- reset asked (guest or command) --------+
+ *
+ * An instance that finds BOOT_NEEDED does the whole of it again. An access that was answered in the state but
+ * not yet by VCPU_RESUME is delivered again: register accesses are therefore idempotent.
+ */
+#ifndef VMM_STATE_H
+#define VMM_STATE_H
+
+#include <stdint.h>
+
+#include "ctrl-kernel/vmm/vmm_abi.h"
+
+#define STATE_MAGIC 0x564d4d53u
+#define STATE_VERSION 1u
+
+#define PCI_SLOTS 8u /* functions kept; devices beyond read all ones */
+#define PCI_CONFIG_BYTES 256u
+#define CMOS_BYTES 128u
+
+enum state_boot { BOOT_NEEDED = 0, BOOT_DONE = 1 };
+
+struct pm_state { /* platform.c; ACPI 6.4 4.8.3 */
+	uint16_t pm1_status, pm1_enable, pm1_control;
+	uint16_t gpe0_status, gpe0_enable;
+	uint8_t reset_control; /* port 0xcf9 */
+	uint8_t reserved;
+};
+
+struct rtc_state {        /* rtc.c */
+	int64_t offset_s; /* guest's clock minus ours */
+	uint8_t index;
+	uint8_t reserved[7];
+	uint8_t cmos[CMOS_BYTES]; /* time registers are valid here while SET (register B) is 1 */
+};
+
+struct pci_state {        /* pci.c */
+	uint32_t address; /* port 0xcf8 */
+	uint32_t reserved;
+	uint8_t config[PCI_SLOTS][PCI_CONFIG_BYTES];
+};
+
+struct vmm_state {
+	uint32_t magic, version;
+	uint32_t boot; /* enum state_boot */
+	uint32_t reserved;
+	struct pm_state pm;
+	struct rtc_state rtc;
+	struct pci_state pci;
+};
+_Static_assert(sizeof(struct vmm_status) <= 4096, "status page");
+_Static_assert(sizeof(struct vmm_state) <= (VMM_SURVIVOR_PAGES - 1) * 4096, "survivor pages");
+_Static_assert(sizeof(struct pm_state) == 12 && sizeof(struct rtc_state) == 144, "layout");
+
+#endif

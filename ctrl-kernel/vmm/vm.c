@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VM of this program: attach to it, boot it, reset it, switch it off. Start and restart of the vmm are the
+ * same path (state.h has the picture): whatever hv already has (claims, vCPU state) is found, not made again.
+ */
+#include "ctrl-kernel/vmm/vm.h"
+#include "ctrl-kernel/vmm/boot.h"
+#include "ctrl-kernel/vmm/layout.h"
+#include "ctrl-kernel/vmm/tables.h"
+
+#include "ctrl-kernel/rt/fmt.h"
+#include "ctrl-kernel/rt/hvcall.h"
+#include "ctrl-kernel/rt/rt.h"
+
+#include <string.h>
+
+/* Fixed places, so that all small mappings share one page table with the stack. */
+#define VA_PAGE HV_VA_MAP_LO
+#define VA_CONFIG (VA_PAGE + HV_PAGE_SIZE)
+#define VA_SURVIVOR (VA_CONFIG + VMM_CONFIG_PAGES * HV_PAGE_SIZE)
+#define VA_IMAGES (VMM_RAM_VA + 0x6000000000ull) /* boot images, while they are copied */
+#define VA_ALIGN 0x200000ull                     /* so that hv can use large pages */
+
+/* The devices, all of them; the order is that of attaching. */
+static const struct {
+	void (*attach)(struct vm *vm);
+	void (*reset)(struct vm *vm);
+} devices[] = {
+	{pci_attach, pci_reset},
+	{platform_attach, platform_reset},
+	{rtc_attach, rtc_reset},
+};
+
+extern const uint8_t dsdt_aml[]; /* dsdt.S */
+extern const uint32_t dsdt_aml_bytes;
+
+struct vm the_vm;
+struct vmm_status *the_status;
+const volatile struct hv_vm_page *the_page;
+
+static struct guest ram;
+static uint32_t vm_handle;
+
+void vm_irq(struct vm *vm, unsigned gsi, bool level)
+{
+	(void)vm;
+	(void)hv_vm_irq_line(vm_handle, gsi,
+			     level); /* refused only when the VM is being destroyed */
+}
+
+/* ---- status ---- */
+
+static void status_publish(void)
+{
+	const struct hv_info *info = rt_info();
+
+	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
+	if (info->n_args >= 2) /* ctrl may be gone: its next instance reads the status */
+		(void)hv_event_post((uint32_t)info->args[0], 1ull << (info->args[1] & 63));
+}
+
+static void phase_set(enum vmm_phase phase)
+{
+	the_status->phase = phase;
+	status_publish();
+}
+
+static void fail(const char *why)
+{
+	rt_snprintf(the_status->text, sizeof(the_status->text), "%s", why);
+	phase_set(VMM_FAILED);
+}
+
+/* ---- attach ---- */
+
+/* Maps at most `step` pages a call, fewer where hv says that small frames make it too many for one. */
+static void map(uint32_t mem, uint64_t pages, uint64_t va, uint64_t step, uint32_t prot,
+		const char *what)
+{
+	for (uint64_t done = 0, n; done < pages; done += n) {
+		int r;
+
+		n = pages - done < step ? pages - done : step;
+		while ((r = hv_mem_map(mem, done, n, va + done * HV_PAGE_SIZE, prot)) ==
+			       -HVE_LIMIT &&
+		       n > HV_GROW_MAX)
+			n = n / 2 / HV_GROW_MAX * HV_GROW_MAX;
+		if (r != 0)
+			rt_die("cannot map the %s: %s", what, rt_strerror(r));
+	}
+}
+
+static void slot_map(unsigned slot, uint64_t pages, uint64_t va, uint32_t prot, const char *what)
+{
+	uint64_t mem;
+	int r = hv_vm_slot(vm_handle, slot, &mem);
+
+	if (r != 0)
+		rt_die("the VM has no %s: %s", what, rt_strerror(r));
+	map((uint32_t)mem, pages, va, HV_MAP_MAX, prot, what);
+	(void)hv_handle_close((uint32_t)mem); /* the mapping holds it */
+}
+
+static void memory_attach(void)
+{
+	vm_handle = rt_info()->vm;
+	slot_map(HV_SLOT_PAGE, 1, VA_PAGE, HVP_READ | HVP_WRITE, "VM page");
+	slot_map(HV_SLOT_CONFIG, VMM_CONFIG_PAGES, VA_CONFIG, HVP_READ, "configuration");
+	slot_map(HV_SLOT_SURVIVOR, VMM_SURVIVOR_PAGES, VA_SURVIVOR, HVP_READ | HVP_WRITE,
+		 "survivor pages");
+	the_page = (const volatile struct hv_vm_page *)VA_PAGE;
+	the_status = (struct vmm_status *)VA_SURVIVOR;
+	the_vm.state = (struct vmm_state *)(VA_SURVIVOR + HV_PAGE_SIZE);
+	the_vm.config = (const struct vmm_config *)VA_CONFIG;
+	if (the_vm.config->version != VMM_CONFIG_VERSION || the_vm.config->vcpus == 0 ||
+	    the_vm.config->vcpus > HV_VCPUS_MAX)
+		rt_die("the configuration has another version than this program");
+	ram = (struct guest){(uint8_t *)VMM_RAM_VA, the_vm.config->ram_bytes};
+	slot_map(HV_SLOT_RAM, ram.bytes / HV_PAGE_SIZE, VMM_RAM_VA, HVP_READ | HVP_WRITE, "RAM");
+}
+
+/* Keeps what an earlier instance left; anything else is a cold start. */
+static void state_attach(void)
+{
+	struct vmm_state *s = the_vm.state;
+
+	if (s->magic == STATE_MAGIC && s->version == STATE_VERSION)
+		return;
+	memset(s, 0, sizeof(*s));
+	s->version = STATE_VERSION;
+	__atomic_store_n(&s->magic, STATE_MAGIC, __ATOMIC_RELEASE);
+	the_status->version = STATE_VERSION;
+}
+
+static void devices_attach(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
+		devices[i].attach(&the_vm);
+	for (unsigned i = 0; i < the_vm.bus.n; i++) {
+		const struct bus_range *b = &the_vm.bus.ranges[i];
+		int r = hv_vm_claim(vm_handle, b->space, b->base, b->len, HV_CLAIM_PARK, 0);
+
+		if (r != 0 && r != -HVE_EXIST) /* EXIST: claimed by the instance before */
+			rt_die("cannot claim 0x%llx: %s", (unsigned long long)b->base,
+			       rt_strerror(r));
+	}
+}
+
+/* ---- boot ---- */
+
+/* What one call always maps, whatever the frames: so image_unmap knows the pieces. */
+#define IMAGE_STEP 8192u
+
+/* Maps one image at *va and moves *va past it. */
+static struct boot_image image_map(const struct vmm_image *image, uint64_t *va)
+{
+	struct boot_image b = {NULL, image->bytes, image->string};
+	uint64_t pages = (image->bytes + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
+
+	if (image->mem == 0 || pages == 0) {
+		b.bytes = 0;
+		return b;
+	}
+	map(image->mem, pages, *va, IMAGE_STEP, HVP_READ, "boot image");
+	b.data = (const uint8_t *)*va;
+	*va = (*va + pages * HV_PAGE_SIZE + VA_ALIGN - 1) & ~(VA_ALIGN - 1);
+	return b;
+}
+
+static void image_unmap(const struct boot_image *b)
+{
+	uint64_t pages = (b->bytes + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
+
+	for (uint64_t done = 0; done < pages; done += IMAGE_STEP)
+		(void)hv_mem_unmap((uint64_t)(uintptr_t)b->data + done * HV_PAGE_SIZE,
+				   pages - done < IMAGE_STEP ? pages - done : IMAGE_STEP);
+}
+
+static bool images_load(struct boot_output *out, char why[BOOT_WHY_MAX])
+{
+	const struct vmm_config *c = the_vm.config;
+	struct boot_image modules[BOOT_MODULES_MAX];
+	struct boot_input in = {.modules = modules, .cmdline = c->cmdline};
+	uint64_t va = VA_IMAGES;
+	bool ok;
+
+	if (c->n_modules > BOOT_MODULES_MAX)
+		return boot_fail(why, "%u modules are given; at most %u are accepted", c->n_modules,
+				 BOOT_MODULES_MAX);
+	in.kernel = image_map(&c->kernel, &va);
+	for (; in.n_modules < c->n_modules; in.n_modules++)
+		modules[in.n_modules] = image_map(&c->modules[in.n_modules], &va);
+	ok = boot_load(&ram, &in, out, why);
+	image_unmap(&in.kernel);
+	for (unsigned i = 0; i < in.n_modules; i++)
+		image_unmap(&modules[i]);
+	return ok;
+}
+
+/* From a VM that is STOPPED and in power-on state. The other vCPUs wait for INIT and SIPI by themselves. */
+static bool boot(char why[BOOT_WHY_MAX])
+{
+	struct boot_output out;
+	int r;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
+		devices[i].reset(&the_vm);
+	if (!images_load(&out, why))
+		return false;
+	if (!tables_build(&ram, the_vm.config->vcpus, dsdt_aml, dsdt_aml_bytes))
+		return boot_fail(why, "the ACPI tables do not fit into guest memory");
+	r = hv_vcpu_set(vm_handle, 0, &out.regs);
+	if (r != 0)
+		return boot_fail(why, "vCPU 0 cannot be set up: %s", rt_strerror(r));
+	r = hv_vm_control(vm_handle, HV_VMC_START, 0);
+	if (r != 0)
+		return boot_fail(why, "the VM cannot be started: %s", rt_strerror(r));
+	the_status->boot_kind = out.kind;
+	return true;
+}
+
+static void boot_and_tell(void)
+{
+	char why[BOOT_WHY_MAX];
+
+	if (!boot(why)) {
+		fail(why);
+		return;
+	}
+	the_vm.state->boot = BOOT_DONE;
+	if (the_status->started_ns == 0)
+		the_status->started_ns = rt_now();
+	phase_set(VMM_RUNNING);
+}
+
+static void reset(void)
+{
+	int r;
+
+	the_vm.state->boot = BOOT_NEEDED;
+	r = hv_vm_reset(vm_handle);
+	if (r != 0) {
+		fail("the VM cannot be reset");
+		return;
+	}
+	boot_and_tell();
+}
+
+/* ctrl ends this program as soon as it hears of it: so the status stands before the VM's stop tells it. */
+static void power_off(void)
+{
+	the_status->phase = VMM_OFF;
+	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
+	(void)hv_vm_control(vm_handle, HV_VMC_STOP, HV_VMR_POWER_OFF);
+	status_publish();
+}
+
+void vm_carry_out(enum vm_request what)
+{
+	the_vm.request = VM_REQ_NONE;
+	if (what == VM_REQ_OFF)
+		power_off();
+	if (what == VM_REQ_RESET) {
+		the_status->resets++;
+		reset();
+	}
+}
+
+void vm_attach(void)
+{
+	memory_attach();
+	state_attach();
+	devices_attach();
+}
+
+void vm_start(void)
+{
+	if (the_status->phase == VMM_FAILED || the_status->phase == VMM_OFF)
+		return;
+	if (the_vm.state->boot == BOOT_DONE)
+		status_publish(); /* back again; park_scan finds what waits */
+	else if (rt_info()->instance > 1)
+		reset(); /* the instance before died on the way */
+	else
+		boot_and_tell();
+}
