@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See virtio_pci.h. Sections are of virtio 1.2. */
+#include <string.h>
+#include "drivers/virtio_pci.h"
+#include "drivers/bits.h"
+#include "drivers/driver.h"
+#include "drivers/pci_regs.h"
+#include "ctrl-kernel/rt/rt.h"
+
+enum common_cfg { /* 4.1.4.3 */
+		  COMMON_DEVICE_FEATURE_SELECT = 0,
+		  COMMON_DEVICE_FEATURE = 4,
+		  COMMON_DRIVER_FEATURE_SELECT = 8,
+		  COMMON_DRIVER_FEATURE = 12,
+		  COMMON_CONFIG_VECTOR = 16,
+		  COMMON_STATUS = 20,
+		  COMMON_QUEUE_SELECT = 22,
+		  COMMON_QUEUE_SIZE = 24,
+		  COMMON_QUEUE_VECTOR = 26,
+		  COMMON_QUEUE_ENABLE = 28,
+		  COMMON_QUEUE_NOTIFY_OFF = 30,
+		  COMMON_QUEUE_DESC = 32,
+		  COMMON_QUEUE_DRIVER = 40,
+		  COMMON_QUEUE_DEVICE = 48,
+		  COMMON_LEN = 56
+};
+
+enum cap { /* 4.1.4: offsets in the capability */
+	   CAP_TYPE = 3,
+	   CAP_BAR = 4,
+	   CAP_OFFSET = 8,
+	   CAP_LENGTH = 12,
+	   CAP_NOTIFY_MULTIPLIER = 16
+};
+enum cap_type { TYPE_COMMON = 1, TYPE_NOTIFY = 2, TYPE_ISR = 3, TYPE_DEVICE = 4 };
+
+#define STATUS_ACKNOWLEDGE 1u /* 2.1 */
+#define STATUS_DRIVER 2u
+#define STATUS_DRIVER_OK 4u
+#define STATUS_FEATURES_OK 8u
+#define STATUS_FAILED 128u
+#define NO_VECTOR 0xffffu
+#define VECTOR_QUEUES 0u
+#define VECTOR_CONFIG 1u
+#define RESET_TRIES 2000u /* of 50 us: 100 ms; devices finish at once */
+#define RESET_STEP_US 50u
+#define QUEUE_ALIGN 64u
+
+static unsigned status(const struct virtio_pci *v)
+{
+	return mmio_read8(v->common + COMMON_STATUS);
+}
+
+static void status_add(struct virtio_pci *v, unsigned bits)
+{
+	mmio_write8(v->common + COMMON_STATUS, (uint8_t)(status(v) | bits));
+}
+
+static void write64(volatile char *at, uint64_t value)
+{
+	mmio_write32(at, (uint32_t)value);
+	mmio_write32(at + 4, (uint32_t)(value >> 32));
+}
+
+/* Maps the structure of this type; the first that can be mapped counts (4.1.4.1). */
+static volatile char *map_structure(struct pci_dev *d, unsigned type, uint32_t need,
+				    unsigned *cap_at, uint32_t *len)
+{
+	unsigned cap = pci_find_cap(d, PCI_CAP_VENDOR, 0);
+	volatile char *va;
+
+	for (; cap; cap = pci_find_cap(d, PCI_CAP_VENDOR, cap)) {
+		if (pci_read(d, cap + CAP_TYPE, 1) != type)
+			continue;
+		*len = pci_read(d, cap + CAP_LENGTH, 4);
+		*cap_at = cap;
+		va = *len < need ? NULL
+				 : pci_map_bar(d, pci_read(d, cap + CAP_BAR, 1),
+					       pci_read(d, cap + CAP_OFFSET, 4), *len);
+		if (va)
+			return va;
+	}
+	return NULL;
+}
+
+void virtio_pci_reset(struct virtio_pci *v)
+{
+	mmio_write8(v->common + COMMON_STATUS, 0);
+	for (unsigned i = 0; i < RESET_TRIES && status(v) != 0; i++)
+		pci_delay_us(RESET_STEP_US);
+}
+
+int virtio_pci_open(struct virtio_pci *v, struct pci_dev *d, const char **why)
+{
+	uint32_t len;
+	unsigned cap;
+
+	*v = (struct virtio_pci){.dev = d};
+	pci_enable(d, false);
+	v->common = map_structure(d, TYPE_COMMON, COMMON_LEN, &cap, &len);
+	v->isr = map_structure(d, TYPE_ISR, 1, &cap, &len);
+	v->device = map_structure(d, TYPE_DEVICE, 1, &cap, &v->device_len);
+	v->notify = map_structure(d, TYPE_NOTIFY, 2, &cap, &v->notify_len);
+	if (!v->common || !v->isr || !v->notify) {
+		*why = "it has no virtio 1.x registers (a legacy-only device?)";
+		return -1;
+	}
+	v->notify_multiplier = pci_read(d, cap + CAP_NOTIFY_MULTIPLIER, 4);
+	virtio_pci_reset(v);
+	if (status(v) != 0) {
+		*why = "it does not come out of reset";
+		return -1;
+	}
+	status_add(v, STATUS_ACKNOWLEDGE);
+	status_add(v, STATUS_DRIVER);
+	return 0;
+}
+
+int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed)
+{
+	uint64_t offered;
+
+	mmio_write32(v->common + COMMON_DEVICE_FEATURE_SELECT, 0);
+	offered = mmio_read32(v->common + COMMON_DEVICE_FEATURE);
+	mmio_write32(v->common + COMMON_DEVICE_FEATURE_SELECT, 1);
+	offered |= (uint64_t)mmio_read32(v->common + COMMON_DEVICE_FEATURE) << 32;
+	if (!(offered & VIRTIO_F_VERSION_1))
+		return -1;
+	offered &= wanted | VIRTIO_F_VERSION_1;
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE_SELECT, 0);
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)offered);
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE_SELECT, 1);
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)(offered >> 32));
+	status_add(v, STATUS_FEATURES_OK);
+	if (!(status(v) & STATUS_FEATURES_OK))
+		return -1;
+	*agreed = offered;
+	return 0;
+}
+
+int virtio_pci_irqs(struct virtio_pci *v, void (*queues)(void *), void (*config)(void *), void *ctx,
+		    const char **kind)
+{
+	if (pci_irq_bind(v->dev, queues, ctx, kind) != 0)
+		return -1;
+	v->msix = strcmp(*kind, "msix") == 0;
+	if (!v->msix)
+		return 0;
+	if (pci_msix_bind(v->dev, VECTOR_CONFIG, config, ctx) != 0)
+		return -1;
+	mmio_write16(v->common + COMMON_CONFIG_VECTOR, VECTOR_CONFIG);
+	return mmio_read16(v->common + COMMON_CONFIG_VECTOR) == NO_VECTOR ? -1 : 0;
+}
+
+/* The largest power of two that both sides take. */
+static unsigned queue_size(struct virtio_pci *v, unsigned index, unsigned wanted)
+{
+	unsigned offered, size = wanted;
+
+	mmio_write16(v->common + COMMON_QUEUE_SELECT, (uint16_t)index);
+	offered = mmio_read16(v->common + COMMON_QUEUE_SIZE);
+	while (size > offered)
+		size /= 2;
+	return size;
+}
+
+static volatile void *doorbell_of(struct virtio_pci *v)
+{
+	uint64_t off = (uint64_t)mmio_read16(v->common + COMMON_QUEUE_NOTIFY_OFF) *
+		       v->notify_multiplier;
+
+	return off + 2 <= v->notify_len ? v->notify + off : NULL;
+}
+
+int virtio_pci_queue(struct virtio_pci *v, unsigned index, unsigned size, struct virtq *q,
+		     volatile void **doorbell)
+{
+	struct dma mem;
+
+	size = queue_size(v, index, size);
+	*doorbell = doorbell_of(v);
+	if (size == 0 || !*doorbell || dma_alloc(&mem, virtq_bytes(size), QUEUE_ALIGN) != 0)
+		return -1;
+	virtq_init(q, size, mem.va);
+	mmio_write16(v->common + COMMON_QUEUE_SIZE, (uint16_t)size);
+	write64(v->common + COMMON_QUEUE_DESC, mem.hpa);
+	write64(v->common + COMMON_QUEUE_DRIVER, mem.hpa + virtq_avail_offset(size));
+	write64(v->common + COMMON_QUEUE_DEVICE, mem.hpa + virtq_used_offset(size));
+	if (v->msix) {
+		mmio_write16(v->common + COMMON_QUEUE_VECTOR, VECTOR_QUEUES);
+		if (mmio_read16(v->common + COMMON_QUEUE_VECTOR) == NO_VECTOR)
+			return -1;
+	}
+	mmio_write16(v->common + COMMON_QUEUE_ENABLE, 1);
+	return 0;
+}
+
+void virtio_pci_kick(volatile void *doorbell, unsigned index)
+{
+	mmio_write16(doorbell, (uint16_t)index);
+}
+
+void virtio_pci_ready(struct virtio_pci *v)
+{
+	pci_enable(v->dev, true);
+	status_add(v, STATUS_DRIVER_OK);
+}
+
+void virtio_pci_fail(struct virtio_pci *v)
+{
+	status_add(v, STATUS_FAILED);
+}

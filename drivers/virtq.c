@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See virtq.h. */
+#include "drivers/virtq.h"
+#include "drivers/bits.h"
+
+#define USED_ALIGN 4u
+
+size_t virtq_avail_offset(unsigned size)
+{
+	return size * sizeof(struct virtq_desc);
+}
+
+size_t virtq_used_offset(unsigned size)
+{
+	size_t end = virtq_avail_offset(size) + sizeof(struct virtq_avail) +
+		     size * sizeof(uint16_t) + sizeof(uint16_t); /* used_event */
+
+	return (end + USED_ALIGN - 1) & ~(size_t)(USED_ALIGN - 1);
+}
+
+size_t virtq_bytes(unsigned size)
+{
+	return virtq_used_offset(size) + sizeof(struct virtq_used) +
+	       size * sizeof(struct virtq_used_elem) + sizeof(uint16_t); /* avail_event */
+}
+
+void virtq_init(struct virtq *q, unsigned size, void *block)
+{
+	char *at = block;
+
+	*q = (struct virtq){.size = size, .n_free = size};
+	q->desc = (volatile struct virtq_desc *)at;
+	q->avail = (volatile struct virtq_avail *)(at + virtq_avail_offset(size));
+	q->used = (volatile struct virtq_used *)(at + virtq_used_offset(size));
+	for (unsigned i = 0; i < size; i++)
+		q->next_free[i] = (uint16_t)(i + 1);
+}
+
+int virtq_post(struct virtq *q, uint64_t hpa, uint32_t len, bool device_writes)
+{
+	unsigned i = q->free_head;
+
+	if (q->n_free == 0 || q->broken)
+		return -1;
+	q->free_head = q->next_free[i];
+	q->n_free--;
+	q->posted[i] = len;
+	q->desc[i].addr = hpa;
+	q->desc[i].len = len;
+	q->desc[i].flags = device_writes ? VIRTQ_DESC_WRITE : 0;
+	q->desc[i].next = 0;
+	q->avail->ring[q->avail_idx & (q->size - 1)] = (uint16_t)i;
+	dma_barrier(); /* the entry before the index that publishes it */
+	q->avail->idx = ++q->avail_idx;
+	return (int)i;
+}
+
+bool virtq_wants_kick(const struct virtq *q)
+{
+	dma_full_barrier(); /* our index before its flag (2.7.13.4.1) */
+	return !(q->used->flags & VIRTQ_USED_NO_NOTIFY);
+}
+
+bool virtq_pending(const struct virtq *q)
+{
+	return !q->broken && q->used->idx != q->used_idx;
+}
+
+int virtq_take(struct virtq *q, uint32_t *len)
+{
+	volatile struct virtq_used_elem *elem = &q->used->ring[q->used_idx & (q->size - 1)];
+	uint32_t id, n;
+
+	if (!virtq_pending(q))
+		return -1;
+	dma_barrier(); /* the index before the entry */
+	id = elem->id;
+	n = elem->len;
+	if (id >= q->size || q->posted[id] == 0 || n > q->posted[id]) {
+		q->broken = true;
+		return -1;
+	}
+	q->used_idx++;
+	q->posted[id] = 0;
+	q->next_free[id] = (uint16_t)q->free_head;
+	q->free_head = id;
+	q->n_free++;
+	*len = n;
+	return (int)id;
+}
+
+void virtq_interrupts(struct virtq *q, bool on)
+{
+	q->avail->flags = (uint16_t)(on ? 0 : VIRTQ_AVAIL_NO_INTERRUPT);
+	dma_full_barrier();
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A split virtqueue, driver side (virtio 1.2 section 2.7), for buffers of one descriptor each. Pure memory: the
+ * transport tells the device where the parts are and rings it. The device is not trusted: an id it returns must be in
+ * use, a length at most the buffer's, or the queue is `broken` and gives nothing more.
+ */
+#ifndef DRIVERS_VIRTQ_H
+#define DRIVERS_VIRTQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VIRTQ_SIZE_MAX 256u
+
+struct virtq_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;
+	uint16_t next;
+};
+_Static_assert(sizeof(struct virtq_desc) == 16, "virtio 1.2, 2.7.5");
+#define VIRTQ_DESC_WRITE 2u /* by the device */
+
+struct virtq_avail {
+	uint16_t flags;
+	uint16_t idx;
+	uint16_t ring[];
+};
+#define VIRTQ_AVAIL_NO_INTERRUPT 1u
+
+struct virtq_used_elem {
+	uint32_t id;
+	uint32_t len;
+};
+struct virtq_used {
+	uint16_t flags;
+	uint16_t idx;
+	struct virtq_used_elem ring[];
+};
+#define VIRTQ_USED_NO_NOTIFY 1u
+
+struct virtq {
+	unsigned size;                    /* power of two */
+	volatile struct virtq_desc *desc; /* [borrows] DMA memory, all three */
+	volatile struct virtq_avail *avail;
+	volatile struct virtq_used *used;
+	uint16_t avail_idx, used_idx; /* ours: next to fill, next to take */
+	unsigned free_head, n_free;
+	uint16_t next_free[VIRTQ_SIZE_MAX];
+	uint32_t posted[VIRTQ_SIZE_MAX]; /* length of the buffer in flight, 0: not in flight */
+	bool broken;
+};
+
+/* Offsets of the parts in one zeroed block of virtq_bytes(), 4 KiB aligned. */
+size_t virtq_bytes(unsigned size);
+size_t virtq_avail_offset(unsigned size);
+size_t virtq_used_offset(unsigned size);
+void virtq_init(struct virtq *q, unsigned size, void *block);
+
+/* -> the descriptor's index, which take() returns again; -1: queue full or broken. len > 0. */
+int virtq_post(struct virtq *q, uint64_t hpa, uint32_t len, bool device_writes);
+bool virtq_wants_kick(const struct virtq *q);   /* after posting */
+int virtq_take(struct virtq *q, uint32_t *len); /* -> index, -1: nothing */
+bool virtq_pending(const struct virtq *q);
+void virtq_interrupts(struct virtq *q, bool on); /* after on: look at virtq_pending() again */
+
+#endif
