@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The REST interface: from requests to operations and back. routes.c holds the table; each resource has its file.
+ *
+ * A call is one request on its way. It ends with exactly one api_reply...(), which frees it, or with the connection. While
+ * an operation holds it (waiting), the end of the connection only cuts it loose; the operation's end frees it.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "ctrl-kernel/api/http.h"
+#include "ctrl-kernel/api/json.h"
+#include "ctrl-kernel/api/out.h"
+#include "ctrl-kernel/ops/images.h"
+#include "ctrl-kernel/ops/vms.h"
+
+struct api_call;
+
+struct api_route {
+	unsigned methods;    /* enum http_method, or-ed */
+	const char *pattern; /* "{name}" and "{verb}" stand for one segment */
+	void (*handle)(struct api_call *call);
+	/* Streaming: called at the head, before the body; false: it answered. */
+	bool (*begin)(struct api_call *call);
+};
+
+struct api_call {
+	struct http_request *rq; /* [borrows] NULL: the client is gone */
+	const struct api_route *route;
+	char name[OPS_NAME_MAX];
+	char verb[OPS_NAME_MAX];
+	struct image_writer *upload; /* [owns] */
+	bool waiting;                /* an operation will end it */
+};
+
+extern const struct http_app api_app;
+
+/* ---- answers; each frees the call ---- */
+void api_reply_json(struct api_call *call, unsigned status, struct buf *body, const char *extra);
+void api_reply_error(struct api_call *call, const struct ops_error *e);
+void api_reply_problem(struct api_call *call, unsigned status, const char *detail,
+		       const char *extra);
+void api_reply_json_errors(struct api_call *call, const struct json_errors *errors);
+void api_reply(struct api_call *call, unsigned status, const char *type, struct buf *body,
+	       const char *extra);
+void api_reply_empty(struct api_call *call); /* 204 */
+/* For done functions: the operation has ended. -> false: nobody is there to answer, the call is freed. */
+bool api_call_back(struct api_call *call);
+
+/* ---- decoding ---- */
+bool api_segment(const char **at, char *out, size_t size); /* decodes one path segment */
+const char *api_query(const struct api_call *call, const char *key, char *out, size_t size);
+/* Body as a JSON object; NULL: it answered. cJSON_Delete() it. */
+struct cJSON *api_body_json(struct api_call *call);
+/* A body that must be empty or {}; false: it answered. */
+bool api_body_none(struct api_call *call);
+extern const struct json_object vmspec_object,
+	vmspec_config_object; /* vmspec.c -> struct vm_spec */
+
+/* ---- resources ---- */
+struct vm *api_vm(struct api_call *call); /* NULL: it answered */
+void api_health(struct api_call *call);   /* host_api.c */
+void api_root(struct api_call *call);
+void api_host(struct api_call *call);
+void api_images_list(struct api_call *call); /* image_api.c */
+void api_image_get(struct api_call *call);
+bool api_image_put_begin(struct api_call *call);
+void api_image_put(struct api_call *call);
+void api_image_delete(struct api_call *call);
+void api_vms_list(struct api_call *call); /* vm_api.c */
+void api_vms_post(struct api_call *call);
+void api_vm_get(struct api_call *call);
+void api_vm_delete(struct api_call *call);
+void api_vm_stats(struct api_call *call);
+void api_vm_action(struct api_call *call); /* action_api.c */
+void api_console_get(struct api_call *call);
+void api_console_post(struct api_call *call);
+void api_metrics(struct api_call *call); /* metrics.c */
+void vm_write(struct out *o, const char *key, const struct vm *vm);
+extern const char *const exit_names[HV_EXIT_KINDS]; /* NULL: not a kind */
+
+/* ---- figures for metrics ---- */
+struct api_counters {
+	uint64_t requests[6]; /* by status / 100 */
+	unsigned connections;
+	uint64_t refused; /* connections beyond the limit */
+};
+extern struct api_counters api_counters;
+
+/* server.c: listens; false: *why says what is wrong. */
+bool api_listen(uint16_t port, const char **why);
+/* config.c: defines the VMs of a configuration; errors become notes. */
+void config_apply(const char *text, size_t len);
+
+#endif

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The table of resources, and the way of a request through it (api.h).
+ */
+#include "ctrl-kernel/api/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "cJSON.h"
+#include "ctrl-kernel/api/problem.h"
+
+#define GET HTTP_M_GET
+#define PUT HTTP_M_PUT
+#define POST HTTP_M_POST
+#define DELETE HTTP_M_DELETE
+#define METHODS 5u
+
+static const struct api_route routes[] = {
+	{GET, "/healthz", api_health, NULL},
+	{GET, "/metrics", api_metrics, NULL},
+	{GET, "/v1", api_root, NULL},
+	{GET, "/v1/host", api_host, NULL},
+	{GET, "/v1/images", api_images_list, NULL},
+	{GET, "/v1/images/{name}", api_image_get, NULL},
+	{PUT, "/v1/images/{name}", api_image_put, api_image_put_begin},
+	{DELETE, "/v1/images/{name}", api_image_delete, NULL},
+	{GET, "/v1/vms", api_vms_list, NULL},
+	{POST, "/v1/vms", api_vms_post, NULL},
+	{GET, "/v1/vms/{name}", api_vm_get, NULL},
+	{DELETE, "/v1/vms/{name}", api_vm_delete, NULL},
+	{POST, "/v1/vms/{name}/actions/{verb}", api_vm_action, NULL},
+	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
+	{POST, "/v1/vms/{name}/console", api_console_post, NULL},
+	{GET, "/v1/vms/{name}/stats", api_vm_stats, NULL},
+};
+
+struct api_counters api_counters;
+
+/* ---- answers ---- */
+
+void api_reply(struct api_call *call, unsigned status, const char *type, struct buf *body,
+	       const char *extra)
+{
+	struct http_request *rq = call->rq;
+
+	if (call->upload)
+		image_abort(call->upload);
+	free(call);
+	rq->user = NULL;
+	api_counters.requests[status / 100]++;
+	http_reply(rq, status, type, body, extra);
+}
+
+void api_reply_json(struct api_call *call, unsigned status, struct buf *body, const char *extra)
+{
+	buf_add(body, "\n", 1);
+	api_reply(call, status, "application/json", body, extra);
+}
+
+void api_reply_empty(struct api_call *call)
+{
+	struct buf none = {0};
+
+	api_reply(call, 204, "", &none, "");
+}
+
+void api_reply_error(struct api_call *call, const struct ops_error *e)
+{
+	struct buf body = {0};
+	char pointer[80];
+	struct problem p = {
+		.status = problem_status(e->code),
+		.code = problem_code(e->code),
+		.detail = e->text,
+		.instance = call->rq->target,
+		.pointer = pointer,
+	};
+
+	json_pointer_from_field(e->field, pointer, sizeof(pointer));
+	problem_write(&body, &p);
+	api_reply(call, p.status, PROBLEM_TYPE, &body, p.status == 503 ? "Retry-After: 1\r\n" : "");
+}
+
+void api_reply_problem(struct api_call *call, unsigned status, const char *detail,
+		       const char *extra)
+{
+	struct buf body = {0};
+	struct problem p = {.status = status,
+			    .code = problem_http_code(status),
+			    .detail = detail,
+			    .instance = call->rq->target};
+
+	problem_write(&body, &p);
+	api_reply(call, status, PROBLEM_TYPE, &body, extra);
+}
+
+void api_reply_json_errors(struct api_call *call, const struct json_errors *errors)
+{
+	struct buf body = {0};
+	struct problem p = {.status = 400,
+			    .code = "invalid_argument",
+			    .instance = call->rq->target,
+			    .errors = errors};
+	char detail[320];
+
+	if (errors->no_memory) {
+		api_reply_problem(call, 503, "out of memory", "Retry-After: 1\r\n");
+		return;
+	}
+	snprintf(detail, sizeof(detail), "%s%s%s", errors->e[0].pointer,
+		 errors->e[0].pointer[0] ? ": " : "", errors->e[0].detail);
+	p.detail = detail;
+	problem_write(&body, &p);
+	api_reply(call, p.status, PROBLEM_TYPE, &body, "");
+}
+
+bool api_call_back(struct api_call *call)
+{
+	call->waiting = false;
+	if (call->rq)
+		return true;
+	free(call);
+	return false;
+}
+
+/* ---- bodies and queries ---- */
+
+static bool is_json_type(const char *type)
+{
+	static const char *const fine[] = {"application/json",
+					   "application/x-www-form-urlencoded" /* curl -d */};
+
+	if (!*type)
+		return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(fine); i++) {
+		size_t n = strlen(fine[i]);
+
+		if (strncasecmp(type, fine[i], n) == 0 &&
+		    (type[n] == '\0' || strchr("; ", type[n])))
+			return true;
+	}
+	return false;
+}
+
+struct cJSON *api_body_json(struct api_call *call)
+{
+	struct json_errors errors = {0};
+	struct cJSON *root;
+
+	if (!is_json_type(call->rq->content_type)) {
+		api_reply_problem(call, 415, "the body must be application/json", "");
+		return NULL;
+	}
+	root = json_parse(call->rq->body, call->rq->body_len, &errors);
+	if (!root)
+		api_reply_json_errors(call, &errors);
+	return root;
+}
+
+bool api_body_none(struct api_call *call)
+{
+	static const struct json_object nothing = {NULL, 0};
+	struct json_errors errors = {0};
+	struct cJSON *root;
+	bool ok;
+
+	if (call->rq->body_len == 0)
+		return true;
+	root = api_body_json(call);
+	if (!root)
+		return false;
+	ok = json_decode(root, &nothing, NULL, "", &errors);
+	cJSON_Delete(root);
+	if (!ok)
+		api_reply_json_errors(call, &errors);
+	return ok;
+}
+
+const char *api_query(const struct api_call *call, const char *key, char *out, size_t size)
+{
+	const char *at = call->rq->query;
+	size_t n = strlen(key);
+
+	while (*at) {
+		size_t len = strcspn(at, "&");
+
+		if (len > n && at[n] == '=' && strncmp(at, key, n) == 0) {
+			snprintf(out, size, "%.*s", (int)(len - n - 1), at + n + 1);
+			return out;
+		}
+		at += len;
+		at += *at == '&';
+	}
+	return NULL;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool api_segment(const char **at, char *out, size_t size)
+{
+	const char *s = *at;
+	size_t n = 0;
+
+	while (*s && *s != '/') {
+		int c = (unsigned char)*s++;
+
+		if (c == '%') {
+			int high = hex_digit(s[0]), low = high < 0 ? -1 : hex_digit(s[1]);
+
+			if (low < 0)
+				return false;
+			c = high << 4 | low;
+			s += 2;
+		}
+		if (c == 0 || n + 1 >= size)
+			return false;
+		out[n++] = (char)c;
+	}
+	out[n] = '\0';
+	*at = s;
+	return n > 0;
+}
+
+/* ---- finding the route ---- */
+
+static bool match_segment(const char *word, size_t len, const char **target, struct api_call *call)
+{
+	char text[OPS_NAME_MAX];
+
+	if (!api_segment(target, text, sizeof(text)))
+		return false;
+	if (word[0] != '{')
+		return strlen(text) == len && strncmp(text, word, len) == 0;
+	if (strncmp(word, "{name}", len) == 0)
+		snprintf(call->name, sizeof(call->name), "%s", text);
+	else
+		snprintf(call->verb, sizeof(call->verb), "%s", text);
+	return true;
+}
+
+static bool match(const char *pattern, const char *target, struct api_call *call)
+{
+	while (*pattern == '/' && *target == '/') {
+		size_t len = strcspn(++pattern, "/");
+
+		target++;
+		if (!match_segment(pattern, len, &target, call))
+			return false;
+		pattern += len;
+	}
+	return *pattern == '\0' && *target == '\0';
+}
+
+/* -> NULL; *allowed: the methods that the path has, 0: there is no such path. */
+static const struct api_route *route_find(struct api_call *call, unsigned *allowed)
+{
+	unsigned method = call->rq->method == HTTP_M_HEAD ? HTTP_M_GET : call->rq->method;
+
+	*allowed = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(routes); i++) {
+		if (!match(routes[i].pattern, call->rq->target, call))
+			continue;
+		if (routes[i].methods & method)
+			return &routes[i];
+		*allowed |= routes[i].methods;
+	}
+	return NULL;
+}
+
+static void reply_not_allowed(struct api_call *call, unsigned allowed)
+{
+	static const char *const names[METHODS] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
+	char list[48] = "", detail[128], extra[64];
+
+	if (allowed & HTTP_M_GET)
+		allowed |= HTTP_M_HEAD;
+	for (unsigned i = 0; i < METHODS; i++) {
+		size_t n = strlen(list);
+
+		if (allowed & 1u << i)
+			snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "", names[i]);
+	}
+	snprintf(detail, sizeof(detail), "this resource has the methods %s", list);
+	snprintf(extra, sizeof(extra), "Allow: %s\r\n", list);
+	api_reply_problem(call, 405, detail, extra);
+}
+
+static void reply_not_found(struct api_call *call)
+{
+	const char *target = call->rq->target;
+	size_t n = strlen(target);
+	char detail[256];
+
+	if (n > 1 && target[n - 1] == '/')
+		snprintf(detail, sizeof(detail),
+			 "there is nothing at %.100s; try it without the "
+			 "/ at the end",
+			 target);
+	else if (strncmp(target, "/v1", 3) != 0 &&
+		 (strncmp(target, "/vms", 4) == 0 || strncmp(target, "/images", 7) == 0 ||
+		  strncmp(target, "/host", 5) == 0))
+		snprintf(detail, sizeof(detail),
+			 "there is nothing at %.100s; did you mean "
+			 "/v1%.100s?",
+			 target, target);
+	else
+		snprintf(detail, sizeof(detail),
+			 "there is nothing at %.100s; GET /v1 lists what "
+			 "there is",
+			 target);
+	api_reply_problem(call, 404, detail, "Link: </v1>; rel=\"index\"\r\n");
+}
+
+/* ---- the application behind http.c ---- */
+
+static enum http_body app_head(struct http_request *rq)
+{
+	struct api_call *call = calloc(1, sizeof(*call));
+	struct buf none = {0};
+	unsigned allowed;
+
+	if (!call) {
+		none.failed = true; /* makes http.c send its canned 503 */
+		http_reply(rq, 503, "", &none, "");
+		return HTTP_BODY_ANSWERED;
+	}
+	call->rq = rq;
+	rq->user = call;
+	call->route = route_find(call, &allowed);
+	if (call->route && rq->foreign && !(rq->method & (HTTP_M_GET | HTTP_M_HEAD))) {
+		api_reply_problem(call, 403,
+				  "web pages of other sites may not change anything here", "");
+		return HTTP_BODY_ANSWERED;
+	}
+	if (call->route && call->route->begin)
+		return call->route->begin(call) ? HTTP_BODY_STREAM : HTTP_BODY_ANSWERED;
+	if (call->route)
+		return HTTP_BODY_BUFFER;
+	if (allowed)
+		reply_not_allowed(call, allowed);
+	else
+		reply_not_found(call);
+	return HTTP_BODY_ANSWERED;
+}
+
+static bool app_data(struct http_request *rq, const void *data, size_t len)
+{
+	struct api_call *call = rq->user;
+	struct ops_error e;
+
+	if (image_write(call->upload, data, len, &e) == 0)
+		return true;
+	api_reply_error(call, &e);
+	return false;
+}
+
+static void app_end(struct http_request *rq)
+{
+	struct api_call *call = rq->user;
+
+	call->route->handle(call);
+}
+
+static void app_gone(struct http_request *rq)
+{
+	struct api_call *call = rq->user;
+
+	rq->user = NULL;
+	call->rq = NULL;
+	if (call->upload)
+		image_abort(call->upload);
+	call->upload = NULL;
+	if (!call->waiting)
+		free(call);
+}
+
+static void app_error(struct buf *body, unsigned status, const char *detail)
+{
+	struct problem p = {.status = status, .code = problem_http_code(status), .detail = detail};
+
+	api_counters.requests[status / 100]++;
+	problem_write(body, &p);
+}
+
+const struct http_app api_app = {
+	.head = app_head,
+	.data = app_data,
+	.end = app_end,
+	.gone = app_gone,
+	.error = app_error,
+	.error_type = PROBLEM_TYPE,
+};

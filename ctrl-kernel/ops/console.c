@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading the console ring and feeding the guest's UART (console.h).
+ */
+#include "ctrl-kernel/ops/console.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "hv/abi/hv_vm.h"
+#include "ctrl-kernel/rt/hvcall.h"
+
+#define RETRY_NS 5000000ull /* the guest empties its UART in about that time */
+#define INPUT_CALL_MAX 256u /* HVC_VM_CONSOLE_IN */
+
+static uint64_t console_head(const struct console *c)
+{
+	/* Pairs with hv's store-release after the bytes. */
+	return __atomic_load_n(&((const struct hv_console *)c->ring)->head, __ATOMIC_ACQUIRE);
+}
+
+static int console_alloc(struct console *c)
+{
+	uint64_t mem, pages = 0;
+	int r = hv_mem_create(HVM_HV, &mem);
+
+	if (r)
+		return r;
+	while (pages < HV_CONSOLE_PAGES) {
+		uint64_t before = pages;
+
+		r = hv_mem_grow((uint32_t)mem, HV_CONSOLE_PAGES, &pages);
+		if (r == 0 && pages == before)
+			r = -HVE_NOMEM;
+		if (r)
+			break;
+	}
+	if (r == 0) {
+		c->ring = rt_mem_map((uint32_t)mem, 0, HV_CONSOLE_PAGES, HVP_READ);
+		r = c->ring ? 0 : -HVE_NOMEM;
+	}
+	if (r)
+		hv_handle_close((uint32_t)mem);
+	else
+		c->mem = (uint32_t)mem;
+	return r;
+}
+
+int console_open(struct console *c, struct ops_error *e)
+{
+	int r;
+
+	if (c->mem)
+		return 0;
+	r = console_alloc(c);
+	return r ? ops_fail_hv(e, r, "making the console ring") : 0;
+}
+
+static void console_feed(void *ctx)
+{
+	struct console *c = ctx;
+	uint64_t taken = 1;
+
+	while (c->vm && c->input_len && taken) {
+		unsigned n = c->input_len < INPUT_CALL_MAX ? c->input_len : INPUT_CALL_MAX;
+
+		if (hv_vm_console_in(c->vm, c->input, n, &taken) || taken > n)
+			taken = 0;
+		c->input_len -= (unsigned)taken;
+		memmove(c->input, c->input + taken, c->input_len);
+	}
+	if (c->vm && c->input_len)
+		loop_timer_set(&c->retry, RETRY_NS);
+}
+
+void console_connect(struct console *c, uint32_t vm)
+{
+	if (c->vm)
+		loop_timer_cancel(&c->retry);
+	c->vm = vm;
+	c->input_len = 0;
+	if (vm)
+		loop_timer_init(&c->retry, console_feed, c);
+}
+
+void console_close(struct console *c)
+{
+	console_connect(c, 0);
+	mirror_detach(c);
+	if (c->mem) {
+		rt_mem_unmap((void *)(uintptr_t)c->ring, HV_CONSOLE_PAGES);
+		hv_handle_close(c->mem);
+	}
+	free(c->input);
+	memset(c, 0, sizeof(*c));
+}
+
+static void ring_copy(const struct console *c, uint64_t from, uint8_t *to, size_t len)
+{
+	const uint8_t *bytes = c->ring + HV_PAGE_SIZE;
+	size_t at = (size_t)(from % HV_CONSOLE_RING);
+	size_t first = len < HV_CONSOLE_RING - at ? len : HV_CONSOLE_RING - at;
+
+	memcpy(to, bytes + at, first);
+	memcpy(to + first, bytes, len - first);
+}
+
+size_t console_read(const struct console *c, uint64_t since, void *buf, size_t size, uint64_t *next,
+		    uint64_t *lost)
+{
+	uint64_t head, from = since, oldest;
+	size_t len;
+
+	*lost = 0;
+	*next = 0;
+	if (!c->mem)
+		return 0;
+	head = console_head(c);
+	*next = head;
+	if (from >= head)
+		return 0;
+	oldest = head > HV_CONSOLE_RING ? head - HV_CONSOLE_RING : 0;
+	if (from < oldest)
+		from = oldest;
+	len = head - from < size ? (size_t)(head - from) : size;
+	ring_copy(c, from, buf, len);
+	/* hv wrote on while we copied: what it may have overtaken is not what it was. */
+	head = console_head(c);
+	oldest = head > HV_CONSOLE_RING ? head - HV_CONSOLE_RING : 0;
+	if (oldest > from) {
+		size_t gone = oldest - from < len ? (size_t)(oldest - from) : len;
+
+		memmove(buf, (uint8_t *)buf + gone, len - gone);
+		from += gone;
+		len -= gone;
+	}
+	*next = from + len;
+	*lost = from - since;
+	return len;
+}
+
+int console_input(struct console *c, const void *data, size_t len, struct ops_error *e)
+{
+	if (len > CONSOLE_INPUT_MAX)
+		return ops_fail(e, OPS_TOO_LARGE, NULL, "at most %u bytes can wait for the guest",
+				CONSOLE_INPUT_MAX);
+	if (len > CONSOLE_INPUT_MAX - c->input_len)
+		return ops_fail(e, OPS_BUSY, NULL,
+				"the guest has not read %u bytes sent before; send at most %u now",
+				c->input_len, CONSOLE_INPUT_MAX - c->input_len);
+	if (!c->input)
+		c->input = malloc(CONSOLE_INPUT_MAX);
+	if (!c->input)
+		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
+	memcpy(c->input + c->input_len, data, len);
+	c->input_len += (unsigned)len;
+	console_feed(c);
+	return 0;
+}

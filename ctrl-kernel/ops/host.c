@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Facts about the machine, notes about its configuration, random bytes (host.h).
+ */
+#include "ctrl-kernel/ops/host.h"
+
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "mbedtls/sha256.h"
+#include "ctrl-kernel/rt/hvcall.h"
+
+#define NS_PER_S 1000000000ull
+
+#ifndef SOCLE_VERSION
+#define SOCLE_VERSION "unknown" /* the Makefile has it */
+#endif
+const char socle_version[] = SOCLE_VERSION;
+
+static struct host_note notes[HOST_NOTES_MAX];
+static unsigned n_notes;
+
+void host_info(struct hv_host_info *out)
+{
+	memset(out, 0, sizeof(*out));
+	/* It fails only for a bad buffer or a program without rights; neither is ours. */
+	if (hv_host_info(out))
+		snprintf(out->virt_reason, sizeof(out->virt_reason), "not known");
+	out->virt_reason[sizeof(out->virt_reason) - 1] = '\0';
+	out->cpu_model[sizeof(out->cpu_model) - 1] = '\0';
+}
+
+uint64_t host_memory_spare(void)
+{
+	struct hv_host_info info;
+
+	host_info(&info);
+	if (info.mem_free < HOST_RESERVE_PAGES)
+		return 0;
+	return (info.mem_free - HOST_RESERVE_PAGES) * HV_PAGE_SIZE;
+}
+
+uint64_t host_memory_total(void)
+{
+	struct hv_host_info info;
+
+	host_info(&info);
+	return info.mem_total * HV_PAGE_SIZE;
+}
+
+uint64_t host_heap_used(void)
+{
+#ifdef HOST_TEST
+	return 0; /* the sanitizer's allocator has its own books */
+#else
+	return (uint64_t)mallinfo().uordblks;
+#endif
+}
+
+uint64_t host_utc_ns(uint64_t monotonic_ns)
+{
+	static uint64_t epoch;
+
+	if (epoch == 0) {
+		struct hv_host_info info;
+
+		host_info(&info);
+		epoch = info.boot_epoch;
+	}
+	return epoch ? epoch * NS_PER_S + monotonic_ns : 0;
+}
+
+void host_note(const char *source, unsigned line, const char *format, ...)
+{
+	struct host_note n = {.line = line};
+	va_list ap;
+
+	snprintf(n.source, sizeof(n.source), "%s", source);
+	va_start(ap, format);
+	vsnprintf(n.text, sizeof(n.text), format, ap);
+	va_end(ap);
+	if (line)
+		rt_log("warning: %s, line %u: %s", n.source, line, n.text);
+	else
+		rt_log("warning: %s: %s", n.source, n.text);
+	if (n_notes < HOST_NOTES_MAX)
+		notes[n_notes++] = n;
+}
+
+const struct host_note *host_notes(unsigned *n)
+{
+	*n = n_notes;
+	return notes;
+}
+
+void host_random(uint8_t out[16])
+{
+	static struct {
+		uint64_t seed[4];
+		uint64_t counter, now;
+		char purpose[16];
+	} in = {.purpose = "socle host id"};
+	uint8_t sum[32];
+
+	memcpy(in.seed, rt_info()->random, sizeof(in.seed));
+	in.counter++;
+	in.now = rt_now();
+	mbedtls_sha256((const uint8_t *)&in, sizeof(in), sum, 0);
+	memcpy(out, sum, 16);
+}

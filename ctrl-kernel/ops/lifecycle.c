@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What VMs do: actions asked for (vms.h), and what hv and the vmm programs report. All VMs share four event bits;
+ * a handler looks at every VM that runs.
+ *
+ *   bit      set by                 looked at
+ *   state    hv                     HVC_VM_INFO: crashed?
+ *   console  hv                     the ring, if it is mirrored
+ *   status   the vmm                its status page: running, failed, off, resets
+ *   death    hv                     HVC_PROG_INFO: dead?
+ */
+#include "ctrl-kernel/ops/lifecycle.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "ctrl-kernel/ops/start.h"
+#include "ctrl-kernel/rt/hvcall.h"
+
+#define START_TIMEOUT_NS 30000000000ull
+#define RESET_TIMEOUT_NS 30000000000ull
+
+static struct run_bits bits;
+
+void vm_set_state(struct vm *vm, enum vm_state state, const char *code, const char *format, ...)
+{
+	bool news = vm->state != state;
+	va_list ap;
+
+	vm->state = state;
+	vm->changed_ns = rt_now();
+	snprintf(vm->reason_code, sizeof(vm->reason_code), "%s", code);
+	va_start(ap, format);
+	vsnprintf(vm->reason, sizeof(vm->reason), format, ap);
+	va_end(ap);
+	if (news)
+		rt_log("VM %s is %s: %s", vm->spec.name, vm_state_name(state), vm->reason);
+}
+
+/* ---- the pending action ---- */
+
+static void pending_set(struct vm *vm, enum vm_pending what, ops_done_fn done, void *ctx,
+			loop_fn on_timeout, uint64_t timeout_ns)
+{
+	vm->pending = what;
+	vm->done = done;
+	vm->done_ctx = ctx;
+	loop_timer_init(&vm->timeout, on_timeout, vm);
+	loop_timer_set(&vm->timeout, timeout_ns);
+}
+
+static void pending_end(struct vm *vm, const struct ops_error *e)
+{
+	ops_done_fn done = vm->done;
+
+	if (vm->pending == VM_IDLE)
+		return;
+	loop_timer_cancel(&vm->timeout);
+	vm->pending = VM_IDLE;
+	vm->done = NULL;
+	if (done)
+		done(vm->done_ctx, e);
+}
+
+static int check_idle(const struct vm *vm, struct ops_error *e)
+{
+	if (vm->pending == VM_IDLE)
+		return 0;
+	return ops_fail(e, OPS_BUSY, NULL, "the VM is being %s",
+			vm->pending == VM_STARTING ? "started" : "reset");
+}
+
+static int check_state(const struct vm *vm, enum vm_state a, enum vm_state b, const char *action,
+		       struct ops_error *e)
+{
+	if (check_idle(vm, e))
+		return -1;
+	if (vm->state == a || vm->state == b)
+		return 0;
+	return ops_fail(e, OPS_WRONG_STATE, NULL, "a VM that is %s cannot be %s",
+			vm_state_name(vm->state), action);
+}
+
+/* ---- ends of a run ---- */
+
+static void end_run(struct vm *vm)
+{
+	vm_stats(vm); /* the last figures stay readable */
+	run_end(vm);
+	vm->stats.live = false;
+}
+
+static void start_failed(struct vm *vm, const struct ops_error *e)
+{
+	snprintf(vm->start_error, sizeof(vm->start_error), "%s", e->text);
+	rt_log("VM %s did not start: %s", vm->spec.name, e->text);
+	end_run(vm);
+	pending_end(vm, e);
+}
+
+static void crashed(struct vm *vm, const char *code, const char *text)
+{
+	struct ops_error e;
+
+	end_run(vm);
+	vm_set_state(vm, VM_CRASHED, code, "%s", text);
+	ops_fail(&e, OPS_ABORTED, NULL, "the VM crashed: %s", text);
+	pending_end(vm, &e);
+}
+
+static void ended(struct vm *vm, const char *code, const char *text)
+{
+	struct ops_error e;
+
+	end_run(vm);
+	vm_set_state(vm, VM_STOPPED, code, "%s", text);
+	ops_fail(&e, OPS_ABORTED, NULL, "the VM stopped meanwhile: %s", text);
+	pending_end(vm, &e);
+}
+
+/* ---- what is reported ---- */
+
+static void look_at_death(struct vm *vm)
+{
+	struct hv_prog_info info;
+	struct ops_error e;
+	char text[240];
+
+	if (!vm->run->prog || hv_prog_info(vm->run->prog, &info) || info.state != HV_PROG_DEAD)
+		return;
+	info.text[sizeof(info.text) - 1] = '\0';
+	if (info.cause >= 0x100)
+		snprintf(text, sizeof(text), "its device program ended with code %llu: %s",
+			 (unsigned long long)info.code, info.text);
+	else
+		snprintf(text, sizeof(text),
+			 "its device program died of exception %u at 0x%llx, address 0x%llx: %s",
+			 info.cause, (unsigned long long)info.rip, (unsigned long long)info.cr2,
+			 info.text);
+	if (vm->pending == VM_STARTING) {
+		ops_fail(&e, OPS_INTERNAL, NULL, "%s", text);
+		start_failed(vm, &e);
+		return;
+	}
+	crashed(vm, "vmm_died", text);
+}
+
+static void look_at_hv(struct vm *vm)
+{
+	static const struct {
+		const char *code, *text;
+	} why[] = {
+		[HV_VMR_NONE] = {"crashed", "no reason was given"},
+		[HV_VMR_TRIPLE_FAULT] = {"triple_fault", "the guest triple-faulted"},
+		[HV_VMR_BAD_STATE] = {"invalid_state", "the CPU refused the guest's state"},
+		[HV_VMR_EMULATION] = {"emulation", "the guest accessed a device in a way that "
+						   "cannot be emulated"},
+		[HV_VMR_VMM_DIED] = {"vmm_died", "its device program died"},
+		[HV_VMR_NO_MEMORY] = {"no_memory", "the host had no memory for its page tables"},
+		[HV_VMR_REQUEST] = {"request", "it was ended by request"},
+		[HV_VMR_POWER_OFF] = {"guest_power_off", "the guest switched itself off"},
+		[HV_VMR_RESET] = {"guest_reset", "the guest reset itself"},
+		[HV_VMR_HLT_FOREVER] = {"halted", "all vCPUs halted with interrupts off"},
+		[HV_VMR_MACHINE_CHECK] = {"machine_check", "the machine reported a hardware error"},
+	};
+	struct hv_vm_info info;
+	char text[160];
+	unsigned r;
+
+	/* While it starts, the vmm's own word comes first: it tells a bad image from a guest that crashed. */
+	if (vm->pending == VM_STARTING || hv_vm_info(vm->run->hv_vm, &info) ||
+	    info.state != HV_VM_CRASHED)
+		return;
+	if (info.reason == HV_VMR_VMM_DIED) {
+		look_at_death(vm); /* knows more, now or when the death itself is told */
+		return;
+	}
+	r = info.reason < ARRAY_SIZE(why) ? info.reason : HV_VMR_NONE;
+	snprintf(text, sizeof(text), "%s (detail 0x%llx)", why[r].text,
+		 (unsigned long long)info.detail);
+	crashed(vm, why[r].code, text);
+}
+
+static void started(struct vm *vm)
+{
+	vm->start_error[0] = '\0';
+	vm_set_state(vm, VM_RUNNING, "started", "started by request");
+	pending_end(vm, NULL);
+}
+
+static void status_while_starting(struct vm *vm, const struct vmm_status *s)
+{
+	struct ops_error e;
+
+	if (s->phase == VMM_RUNNING || s->phase == VMM_OFF) {
+		started(vm);
+	} else if (s->phase == VMM_FAILED) {
+		ops_fail(&e, OPS_BAD_IMAGE, "boot.kernel", "%s",
+			 s->text[0] ? s->text : "the boot image was refused");
+		start_failed(vm, &e);
+	}
+}
+
+static void note_reset(struct vm *vm, const struct vmm_status *s)
+{
+	if (s->resets == vm->run->seen_resets || s->phase != VMM_RUNNING)
+		return;
+	vm->run->seen_resets = s->resets;
+	if (vm->pending == VM_RESETTING) {
+		vm_set_state(vm, VM_RUNNING, "reset", "reset by request");
+		pending_end(vm, NULL);
+	} else {
+		vm_set_state(vm, vm->state, "guest_reset", "the guest reset itself");
+	}
+}
+
+static void look_at_status(struct vm *vm)
+{
+	struct vmm_status s;
+
+	if (!vm->run->status)
+		return;
+	run_status(vm->run, &s);
+	if (s.changes == vm->run->seen_changes)
+		return;
+	vm->run->seen_changes = s.changes;
+	if (vm->pending == VM_STARTING)
+		status_while_starting(vm, &s);
+	if (!vm->run || vm->pending == VM_STARTING)
+		return;
+	note_reset(vm, &s);
+	if (s.phase == VMM_OFF)
+		ended(vm, "guest_power_off", "the guest switched itself off");
+	else if (s.phase == VMM_FAILED)
+		crashed(vm, "reset_failed", s.text[0] ? s.text : "it could not boot again");
+	else
+		look_at_hv(vm);
+}
+
+static void for_running(void (*look)(struct vm *vm))
+{
+	for (struct vm *vm = vm_first(); vm; vm = vm->next)
+		if (vm->run && vm->run->hv_vm)
+			look(vm);
+}
+
+static void on_state(void *ctx)
+{
+	(void)ctx;
+	/* A guest that switched itself off was stopped by its vmm: take that as the reason, if it is there. */
+	for_running(look_at_status);
+	for_running(look_at_hv);
+}
+
+static void on_status(void *ctx)
+{
+	(void)ctx;
+	for_running(look_at_status);
+}
+
+static void on_death(void *ctx)
+{
+	(void)ctx;
+	for_running(look_at_status);
+	for_running(look_at_death);
+}
+
+static void on_console(void *ctx)
+{
+	(void)ctx;
+	for (struct vm *vm = vm_first(); vm; vm = vm->next)
+		if (vm->run)
+			mirror_update(&vm->console);
+}
+
+static uint32_t bit_for(loop_fn fn)
+{
+	int bit = loop_bit_alloc(fn, NULL);
+
+	if (bit < 0)
+		rt_die("no event bit is left for the VMs");
+	return (uint32_t)bit;
+}
+
+void vms_init(void)
+{
+	bits.state = bit_for(on_state);
+	bits.console = bit_for(on_console);
+	bits.status = bit_for(on_status);
+	bits.death = bit_for(on_death);
+}
+
+/* ---- actions ---- */
+
+static void start_timed_out(void *ctx)
+{
+	struct ops_error e;
+
+	ops_fail(&e, OPS_TIMEOUT, NULL,
+		 "the VM's device program did not say within 30 s that the guest runs");
+	start_failed(ctx, &e);
+}
+
+static void prepared(struct vm *vm, const struct ops_error *e)
+{
+	if (e)
+		start_failed(vm, e);
+}
+
+int vm_start(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e)
+{
+	if (check_idle(vm, e))
+		return -1;
+	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED)
+		return ops_fail(e, OPS_WRONG_STATE, NULL, "the VM is %s already%s",
+				vm_state_name(vm->state),
+				vm->state == VM_PAUSED ? "; resume it" : "");
+	rt_log("VM %s is starting", vm->spec.name);
+	if (run_begin(vm, &bits, prepared, e)) {
+		snprintf(vm->start_error, sizeof(vm->start_error), "%s", e->text);
+		return -1;
+	}
+	pending_set(vm, VM_STARTING, done, ctx, start_timed_out, START_TIMEOUT_NS);
+	return 0;
+}
+
+static void reset_timed_out(void *ctx)
+{
+	struct ops_error e;
+
+	ops_fail(&e, OPS_TIMEOUT, NULL,
+		 "the VM's device program did not say within 30 s that the guest runs again");
+	pending_end(ctx, &e);
+}
+
+int vm_reset(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e)
+{
+	if (check_state(vm, VM_RUNNING, VM_RUNNING, "reset", e))
+		return -1;
+	pending_set(vm, VM_RESETTING, done, ctx, reset_timed_out, RESET_TIMEOUT_NS);
+	run_command(vm->run, VMM_CMD_RESET);
+	return 0;
+}
+
+int vm_stop(struct vm *vm, struct ops_error *e)
+{
+	struct ops_error aborted;
+
+	if (vm->pending == VM_STARTING) {
+		ops_fail(&aborted, OPS_ABORTED, NULL, "another request stopped the VM");
+		start_failed(vm, &aborted);
+		return 0;
+	}
+	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
+		return ops_fail(e, OPS_WRONG_STATE, NULL, "the VM does not run, it is %s",
+				vm_state_name(vm->state));
+	ended(vm, "stopped", "stopped by request");
+	return 0;
+}
+
+int vm_shutdown(struct vm *vm, struct ops_error *e)
+{
+	if (check_state(vm, VM_RUNNING, VM_RUNNING, "shut down", e))
+		return -1;
+	run_command(vm->run, VMM_CMD_POWER_BUTTON);
+	return 0;
+}
+
+int vm_test_crash(struct vm *vm, struct ops_error *e)
+{
+	if (!run_test_hooks)
+		return ops_fail(e, OPS_INVALID, NULL,
+				"test hooks are off; boot with test.hooks=1 to have them");
+	if (check_state(vm, VM_RUNNING, VM_RUNNING, "corrupted", e))
+		return -1;
+	run_command(vm->run, VMM_CMD_TEST_CRASH);
+	return 0;
+}
+
+/* It resets itself, or has just ended and this is not known here yet. */
+static int control_failed(struct ops_error *e, int r, const char *doing)
+{
+	if (r == -HVE_STATE)
+		return ops_fail(e, OPS_BUSY, NULL,
+				"the VM's state is changing; look at it and try again");
+	return ops_fail_hv(e, r, doing);
+}
+
+int vm_pause(struct vm *vm, struct ops_error *e)
+{
+	int r;
+
+	if (check_state(vm, VM_RUNNING, VM_RUNNING, "paused", e))
+		return -1;
+	r = hv_vm_control(vm->run->hv_vm, HV_VMC_PAUSE, HV_VMR_REQUEST);
+	if (r)
+		return control_failed(e, r, "pausing the VM");
+	vm_set_state(vm, VM_PAUSED, "paused", "paused by request");
+	return 0;
+}
+
+int vm_resume(struct vm *vm, struct ops_error *e)
+{
+	int r;
+
+	if (check_state(vm, VM_PAUSED, VM_PAUSED, "resumed", e))
+		return -1;
+	r = hv_vm_control(vm->run->hv_vm, HV_VMC_RESUME, HV_VMR_REQUEST);
+	if (r)
+		return control_failed(e, r, "resuming the VM");
+	vm_set_state(vm, VM_RUNNING, "resumed", "resumed by request");
+	return 0;
+}
+
+int vm_console_input(struct vm *vm, const void *data, size_t len, struct ops_error *e)
+{
+	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
+		return ops_fail(e, OPS_WRONG_STATE, NULL,
+				"the VM is %s; only a VM that runs has somebody who reads",
+				vm_state_name(vm->state));
+	return console_input(&vm->console, data, len, e);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside ops: the one place where a VM's state changes.
+ */
+#ifndef OPS_LIFECYCLE_H
+#define OPS_LIFECYCLE_H
+
+#include "ctrl-kernel/ops/vms.h"
+
+void vm_set_state(struct vm *vm, enum vm_state state, const char *code, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside ops: what stands behind a VM that runs. run_begin() takes the cheap steps at once and the long ones (guest
+ * RAM) in jobs of the loop, so that everybody else is served meanwhile; run_end() undoes whatever was done, at any
+ * point.
+ *
+ *   console ring, VM object -> RAM grown, 8 MiB a turn -> RAM mapped -> survivor and configuration pages -> slots
+ *   -> vmm program, handles granted -> vmm started -> (lifecycle.c waits for its status)
+ */
+#ifndef OPS_START_H
+#define OPS_START_H
+
+#include "ctrl-kernel/ops/images.h"
+#include "ctrl-kernel/ops/vms.h"
+
+struct run_bits { /* event bits that all VMs share */
+	uint32_t state, console, status, death;
+};
+
+struct vm_run {
+	struct vm *vm;               /* [borrows] NULL: ended, the job frees this */
+	const struct run_bits *bits; /* [borrows] */
+	uint32_t hv_vm, prog;        /* [owns] handles, 0: none */
+	uint32_t ram;                /* [owns] until the VM holds it */
+	uint64_t ram_pages, mapped_pages;
+	uint64_t promised_pages;         /* of its RAM: passed the check, not yet taken */
+	struct vmm_config *config;       /* [owns] mapping */
+	const struct vmm_status *status; /* [owns] mapping; the vmm may write anything there */
+	uint32_t seen_changes, seen_resets;
+	unsigned n_pinned;
+	struct image *pinned[1 + VMM_MODULES_MAX];
+	struct loop_job job;
+	/* Ends the preparation: e NULL when the vmm was started. */
+	void (*prepared)(struct vm *vm, const struct ops_error *e);
+};
+
+extern bool run_test_hooks; /* boot option test.hooks=1 */
+
+int run_begin(struct vm *vm, const struct run_bits *bits,
+	      void (*prepared)(struct vm *vm, const struct ops_error *e),
+	      struct ops_error *e) MUST_CHECK;
+void run_end(struct vm *vm); /* vm->run is NULL afterwards */
+/* A consistent enough copy of what the vmm says, made safe to print. */
+void run_status(const struct vm_run *run, struct vmm_status *out);
+void run_command(struct vm_run *run, enum vmm_command command);
+
+#endif

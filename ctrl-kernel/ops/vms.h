@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtual machines as their owner sees them. A VM is a description and a state; only while it runs, is paused or is
+ * being started there are objects of hv and a vmm program behind it (start.h). Its console ring stays from the first
+ * start to the VM's deletion.
+ *
+ *   define -> DEFINED --start--> RUNNING <--pause, resume--> PAUSED
+ *                ^                  |  stop, guest power-off (also from PAUSED) -> STOPPED
+ *             (delete when          |  triple fault, vmm died ...               -> CRASHED
+ *              nothing runs)        +--- reset: stays RUNNING
+ *   STOPPED and CRASHED start like DEFINED. Whatever ends a run frees the guest's memory.
+ */
+#ifndef OPS_VMS_H
+#define OPS_VMS_H
+
+#include "hv/abi/hv_vm.h"
+#include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/ops/console.h"
+#include "ctrl-kernel/ops/ops.h"
+#include "ctrl-kernel/vmm/vmm_abi.h"
+
+#define VMS_MAX 256u
+#define VM_MEMORY_MIN (1ull << 20)
+#define VM_WEIGHT_DEFAULT 100u
+#define VM_WEIGHT_MAX 10000u
+#define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
+
+enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
+enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING };
+
+struct vm_module {
+	char image[OPS_NAME_MAX];
+	char string[64];
+};
+
+struct vm_spec {
+	char name[OPS_NAME_MAX];
+	uint32_t vcpus;
+	uint64_t memory; /* bytes */
+	char kernel[OPS_NAME_MAX];
+	char initrd[OPS_NAME_MAX]; /* "": none */
+	char cmdline[VMM_CMDLINE_MAX];
+	uint32_t n_modules; /* for multiboot kernels; not together with initrd */
+	struct vm_module modules[VMM_MODULES_MAX];
+	uint32_t weight;
+	uint32_t cap; /* percent of one CPU, 0: none */
+	bool autostart;
+};
+
+struct vm_stats {
+	bool live; /* false: what the last run ended with */
+	struct hv_vm_info info;
+	uint64_t vmm_cpu_ns, vmm_pages;
+};
+
+struct vm_run;
+
+struct vm {
+	struct vm_spec spec;
+	uint8_t uuid[16];
+	enum vm_state state;
+	enum vm_pending pending;
+	char reason_code[24]; /* why it is in this state */
+	char reason[256];
+	uint64_t changed_ns;   /* monotonic: when it got there */
+	char start_error[256]; /* why the last start failed; "": it did not */
+	struct vm_stats stats; /* refreshed by vm_stats() */
+	struct console console;
+	struct vm_run *run; /* [owns] NULL: nothing in hv */
+	ops_done_fn done;   /* who waits for the pending action */
+	void *done_ctx;
+	struct loop_timer timeout;
+	struct vm *next; /* in the order of definition */
+};
+
+struct vm *vm_first(void);
+struct vm *vm_find(const char *name_or_uuid);
+unsigned vm_count(enum vm_state state);
+const char *vm_state_name(enum vm_state state);
+void vm_uuid_text(const uint8_t uuid[16], char out[37]);
+
+void vm_spec_default(struct vm_spec *spec);
+int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e) MUST_CHECK;
+int vm_delete(struct vm *vm, struct ops_error *e) MUST_CHECK;
+const struct vm_stats *vm_stats(struct vm *vm);
+
+/* ---- lifecycle.c: actions. start and reset end later, by done (NULL: nobody waits). ---- */
+void vms_init(void); /* once, before anything else here */
+int vm_start(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e) MUST_CHECK;
+int vm_reset(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e) MUST_CHECK;
+int vm_stop(struct vm *vm, struct ops_error *e) MUST_CHECK;
+int vm_shutdown(struct vm *vm, struct ops_error *e) MUST_CHECK; /* presses the power button */
+int vm_pause(struct vm *vm, struct ops_error *e) MUST_CHECK;
+int vm_resume(struct vm *vm, struct ops_error *e) MUST_CHECK;
+/* test.hooks=1 only: the vmm corrupts itself. */
+int vm_test_crash(struct vm *vm, struct ops_error *e) MUST_CHECK;
+int vm_console_input(struct vm *vm, const void *data, size_t len, struct ops_error *e) MUST_CHECK;
+
+#endif
