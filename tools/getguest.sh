@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# getguest.sh OUT: Debian's own cloud kernel (OUT/vmlinuz) and a busybox initrd (OUT/initrd.gz) for the demo and the tests.
+# The kernel package is checked by apt's signatures; nothing is installed.
+set -euo pipefail
+
+out=$1
+[ -f "$out/vmlinuz" ] && [ -f "$out/initrd.gz" ] && [ "$out/initrd.gz" -nt "$0" ] && exit 0
+mkdir -p "$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fetch_kernel() {
+	local package
+	package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2; exit}')
+	[ -n "$package" ] || { echo "getguest: apt knows no linux-image-cloud-amd64; run 'apt-get update'" >&2; exit 1; }
+	echo "  fetching $package"
+	(cd "$work" && apt-get -qq download "$package" 2>/dev/null)
+	dpkg-deb -x "$work"/linux-image-*.deb "$work/kernel"
+}
+
+# Modules the initrd needs: the ACPI power button (not built into Debian's kernel).
+copy_modules() {
+	local name file
+	mkdir -p "$work/tree/lib/modules"
+	for name in button evdev; do
+		file=$(find "$work/kernel/lib/modules" -name "$name.ko*" | head -n 1)
+		[ -n "$file" ] || continue
+		case $file in
+		*.xz) xz -dc "$file" >"$work/tree/lib/modules/$name.ko" ;;
+		*) cp "$file" "$work/tree/lib/modules/$name.ko" ;;
+		esac
+	done
+}
+
+make_initrd() {
+	local root=$work/tree
+	mkdir -p "$root"/{bin,proc,sys,dev,etc/acpi/PWRF,tmp}
+	cp "$(dpkg -L busybox-static | grep -m1 '/bin/busybox$')" "$root/bin/busybox"
+	cat >"$root/init" <<-'I'
+		#!/bin/busybox sh
+		/bin/busybox --install -s /bin
+		mount -t proc proc /proc
+		mount -t sysfs sys /sys
+		mount -t devtmpfs dev /dev 2>/dev/null
+		for m in /lib/modules/*.ko; do [ -f "$m" ] && insmod "$m" 2>/dev/null; done
+		acpid -d -l /dev/null >/dev/null 2>&1 &
+		echo "guest userspace up: $(uname -r), $(nproc) CPUs, $(awk '/MemTotal/ {print $2}' /proc/meminfo) kB, $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+		for word in $(cat /proc/cmdline); do case $word in run=*) sh -c "$(echo "${word#run=}" | tr , ' ')" ;; esac; done
+		exec setsid cttyhack sh
+	I
+	printf '#!/bin/sh\necho "power button: switching off" >/dev/console\npoweroff -f\n' >"$root/etc/acpi/PWRF/00000080"
+	chmod +x "$root/init" "$root/etc/acpi/PWRF/00000080"
+	copy_modules
+	(cd "$root" && find . -exec touch -h -d @0 {} + && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible 2>/dev/null) | gzip -9n >"$out/initrd.gz"
+}
+
+fetch_kernel
+make_initrd
+cp "$work"/kernel/boot/vmlinuz-* "$out/vmlinuz"

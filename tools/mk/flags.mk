@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Compiler flags of the three programs and of third-party code.
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wimplicit-fallthrough -Wmissing-prototypes \
+	-Wstrict-prototypes -Wvla -Wundef -Werror
+COMMON := -std=gnu11 -m64 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone \
+	-ftrivial-auto-var-init=zero -fcf-protection=none -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. \
+	-fstack-protector-strong -mstack-protector-guard=global -I.
+
+HV_CFLAGS := $(COMMON) -O2 -mcmodel=kernel -mgeneral-regs-only $(WARN)
+
+GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
+PROG_BASE := $(COMMON) -Os -mcmodel=small -nostdinc -isystem $(GCC_INCLUDE) -isystem $(NEWLIB)/include
+PROG_CFLAGS := $(PROG_BASE) $(WARN)
+# Third-party code is built as it is: its warnings are not ours to mend.
+THIRD_CFLAGS := $(PROG_BASE) -w
+LIBGCC := $(shell $(CC) -print-libgcc-file-name)
+
+LDFLAGS := -nostdlib -static -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack \
+	-Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments -Wl,--fatal-warnings

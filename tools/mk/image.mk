@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The image: ctrl and vmm programs, linked into hv, one ELF file that multiboot 1 and 2 loaders take; then the ISO
+# and the network-boot folder.
+
+HV_SRC := $(sort $(wildcard hv/*/*.c hv/*/*.S))
+RT_SRC := $(sort $(wildcard ctrl-kernel/rt/*.[cS] ctrl-kernel/loop/*.c))
+VMM_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/vmm/*.[cS]))
+CTRL_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/*.c ctrl-kernel/ops/*.c ctrl-kernel/api/*.c drivers/*.c net/*.c))
+
+DEPS_SRC := $(SRC)
+include net/lwip.mk ctrl-kernel/thirdparty.mk
+CTRL_THIRD := $(addprefix $(SRC)/lwip/src/,$(LWIP_SRC)) $(CTRL_THIRD_SRCS)
+CTRL_INC := -Inet -isystem $(SRC)/lwip/src/include $(CTRL_THIRD_CPPFLAGS)
+
+obj = $(addprefix $(O)/obj/$(1)/,$(addsuffix .o,$(2)))
+HV_OBJ := $(call obj,hv,$(HV_SRC))
+VMM_OBJ := $(call obj,prog,$(VMM_SRC))
+CTRL_OBJ := $(call obj,prog,$(CTRL_SRC)) $(call obj,third,$(CTRL_THIRD))
+
+$(O)/obj/hv/%.c.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+$(O)/obj/hv/%.S.o: %.S
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) -MMD -MP -DIMAGE_CTRL='"$(O)/ctrl.elf"' -DIMAGE_VMM='"$(O)/vmm.elf"' -c $< -o $@
+$(O)/obj/prog/%.c.o: %.c $(NEWLIB)/lib/libc.a
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) $(if $(filter ctrl-kernel/vmm/% ctrl-kernel/rt/% ctrl-kernel/loop/%,$<),,$(CTRL_INC)) -MD -MP -c $< -o $@
+$(O)/obj/prog/%.S.o: %.S $(NEWLIB)/lib/libc.a
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -DDSDT_AML='"$(O)/dsdt.aml"' -MMD -MP -c $< -o $@
+$(CTRL_THIRD): | $(DEPS)/.fetched
+$(O)/obj/third/%.c.o: %.c $(NEWLIB)/lib/libc.a tools/mk/image.mk
+	$(call say,CC,$(notdir $<))
+	$(Q)mkdir -p $(@D) && $(CC) $(THIRD_CFLAGS) $(CTRL_INC) -MD -MP -c $< -o $@
+# Sources that use third-party headers need those to be there.
+$(CTRL_OBJ) $(VMM_OBJ): | $(DEPS)/.fetched
+
+$(O)/dsdt.aml: ctrl-kernel/vmm/dsdt.asl
+	$(call say,IASL,$<)
+	$(Q)mkdir -p $(@D) && iasl -we -p $(O)/dsdt $< >$(O)/dsdt.log 2>&1 || { cat $(O)/dsdt.log; exit 1; }
+$(O)/obj/prog/ctrl-kernel/vmm/dsdt.S.o: $(O)/dsdt.aml
+
+# What names this build; rewritten only when it changes.
+$(O)/build-id: FORCE
+	$(Q)mkdir -p $(@D) && echo '$(VERSION) $(BUILD_ID)' | cmp -s - $@ || echo '$(VERSION) $(BUILD_ID)' >$@
+$(O)/obj/hv/hv/boot/version.c.o: $(O)/build-id
+$(O)/obj/prog/ctrl-kernel/ops/host.c.o: PROG_CFLAGS += -DSOCLE_VERSION='"$(VERSION)"'
+$(O)/obj/hv/hv/boot/version.c.o: HV_CFLAGS += -DHV_VERSION='"$(VERSION)"' -DHV_BUILD_ID='"$(BUILD_ID)"'
+
+define link_prog
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -T linker/prog.ld -Wl,-Map,$(@:.elf=.map) -o $(@:.elf=.debug) $(filter %.o,$^) \
+		$(NEWLIB)/lib/libc.a $(LIBGCC)
+	$(Q)objcopy --strip-all $(@:.elf=.debug) $@
+endef
+$(O)/vmm.elf: $(VMM_OBJ) linker/prog.ld
+	$(link_prog)
+$(O)/ctrl.elf: $(CTRL_OBJ) linker/prog.ld
+	$(link_prog)
+
+$(O)/obj/hv/hv/boot/images.S.o: $(O)/ctrl.elf $(O)/vmm.elf
+$(O)/hv.debug: $(HV_OBJ) linker/hv.ld
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -T linker/hv.ld -Wl,-Map,$(O)/hv.map -o $@ $(filter %.o,$^)
+$(O)/socle.elf: $(O)/hv.debug
+	$(call say,IMAGE,$@)
+	$(Q)objcopy --strip-all -I elf64-x86-64 -O elf32-i386 $< $@
+	$(Q)grub-file --is-x86-multiboot $@ && grub-file --is-x86-multiboot2 $@
+
+$(O)/socle.iso: $(O)/socle.elf tools/mkiso.sh
+	$(call say,ISO,$@)
+	$(Q)tools/mkiso.sh $@ $(O)/socle.elf "$(ISO_CMDLINE)"
+ISO_CMDLINE ?= ip=dhcp
+
+.PHONY: pxe
+pxe: $(O)/socle.elf
+	$(Q)tools/mkpxe.sh $(O)/pxe $(O)/socle.elf "$(PXE_CMDLINE)" $(PXE_MODULES)
+PXE_CMDLINE ?= ip=dhcp
+
+-include $(HV_OBJ:.o=.d) $(VMM_OBJ:.o=.d) $(CTRL_OBJ:.o=.d)
