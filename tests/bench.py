@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The figures of docs/performance.md, measured now. Deterministic: QEMU TCG with -icount shift=0, one CPU, so that one TSC tick
+is one instruction, guest and hypervisor together. `measure()` is also what the tests hold to the bounds."""
+import gzip
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "lib"))
+from host import BUILD, IMAGE, INITRD, KERNEL, Host, config_file, modules  # noqa: E402
+
+# name: (what, Xen 4.17, KVM 6.1 + QEMU 7.2, at most)
+BOUNDS = {
+    "cpuid": ("CPUID exit", "2,475", "3,001", 250),
+    "rdmsr": ("RDMSR that exits", "2,386", "2,924", 250),
+    "wrmsr": ("WRMSR that exits", "–", "3,443", 250),
+    "port_nobody": ("port read, nobody there", "1,109", "5,066", 300),
+    "port_vmm": ("port read answered by the vmm program, same CPU", "–", "5,066", 1500),
+    "mmio_nobody": ("MMIO read, nobody there", "5,742", "7,127", 800),
+    "doorbell_port": ("doorbell write, port", "–", "1,567", 250),
+    "doorbell_mmio": ("doorbell write, MMIO", "–", "3,851", 600),
+    "self_ipi": ("self-IPI and its EOI (x2APIC)", "–", "9,532", 900),
+    "eoi": ("EOI (x2APIC)", "–", "3,490", 250),
+    "hypercall": ("hypercall nobody knows", "2,615", "8,847", 250),
+    "hlt_self_ipi": ("self-IPI woken from HLT", "–", "12,542", 1500),
+    "timer_wake": ("timer wake from HLT, overhead", "9,900", "–", 2000),
+    "ready_ms": ("power-on to \"management ready\", static address, virtual ms", "8,960", "–", 500),
+    "create_minstr": ("create + start of a 128 MiB VM to its first instruction, M instructions", "580", "–", 40),
+    "host_kib": ("hypervisor + control side memory on a 2 GiB machine, KiB", "171,008", "–", 32 * 1024),
+    "guest_kib": ("overhead per 128 MiB guest, its vmm included, KiB", "1,728", "50,176 / 1,229", 384),
+    "linux_ms": ("create to guest userspace, Debian cloud kernel, 256 MiB, virtual ms", "2,140", "1,960 / 1,800", 1650),
+    "image_kib": ("image, gzip -9, KiB", "11,621", "–", 1024),
+}
+
+
+def exits(directory):
+    vm = {"name": "exits", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "exits"}, "autostart": True}
+    files = modules((BUILD / "guests" / "exits", "exits"), (config_file(directory, [vm]), "socle.json"))
+    with Host(options="console.guests=all test.hooks=1", mem=256, net=False, modules=files, icount=True, limit=120) as h:
+        h.serial.wait(r"ok exits", 100)
+        return {m[0]: int(m[1]) for m in re.findall(r"cost (\w+) (\d+)", h.serial.text)}
+
+
+def stamp(text, pattern):
+    """Virtual seconds of the log line that matches: each line begins with [ seconds ]."""
+    m = re.search(r"^\[ *(\d+\.\d+)\][^\n]*" + pattern, text, re.M)
+    if not m:
+        raise AssertionError(f"no line with '{pattern}' in the log:\n{text[-3000:]}")
+    return float(m[1])
+
+
+def ready(directory):
+    with Host(options="ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1", mem=2048, icount=True, limit=120) as h:
+        h.serial.wait(r"management ready.*\n", 100)
+        before = int(h.serial.wait(r"(\d+) ms since reset", 1)[1])
+        return {"ready_ms": before + round(stamp(h.serial.text, "management ready") * 1000)}
+
+
+def create(directory):
+    """A VM of 128 MiB from the request to the message that it runs, which comes after its first instruction."""
+    vm = {"name": "first", "vcpus": 1, "memory": "128MiB", "boot": {"kernel": "spin"}, "autostart": True}
+    files = modules((BUILD / "guests" / "spin", "spin"), (config_file(directory, [vm]), "socle.json"))
+    with Host(net=False, mem=512, modules=files, icount=True, limit=120) as h:
+        h.serial.wait(r"VM first is running.*\n", 60)
+        text = h.serial.text
+        return {"create_minstr": round((stamp(text, r"VM first is running") - stamp(text, r"VM first is starting")) * 1000, 1)}
+
+
+def memory(directory):
+    """What the host and a guest of 128 MiB cost on a machine of 2 GiB, as the API says it (the sums are tested)."""
+    with Host(mem=2048, limit=120) as h:
+        api = h.ready().api
+        used = api.get("/v1/host")["memory"]["used"]
+        api.upload("spin", BUILD / "guests" / "spin")
+        api.post("/v1/vms", {"name": "m", "vcpus": 1, "memory": "128MiB", "boot": {"kernel": "spin"}})
+        free = api.get("/v1/host")["memory"]["free"]
+        api.post("/v1/vms/m/actions/start")
+        guest = free - api.get("/v1/host")["memory"]["free"] - (128 << 20)
+        return {"host_kib": (used["hypervisor"] + used["control"]) // 1024, "guest_kib": guest // 1024}
+
+
+def linux(directory):
+    vm = {"name": "linux", "vcpus": 1, "memory": "256MiB", "autostart": True,
+          "boot": {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet nokaslr run=poweroff,-f"}}
+    files = modules((KERNEL, "vmlinuz"), (INITRD, "initrd"), (config_file(directory, [vm]), "socle.json"))
+    with Host(options="console.guests=all", mem=1024, net=False, modules=files, icount=True, limit=300) as h:
+        h.serial.wait(r"guest userspace up.*\n", 250)
+        text = h.serial.text
+        return {"linux_ms": round((stamp(text, r"guest userspace up") - stamp(text, r"VM linux is starting")) * 1000)}
+
+
+def image(directory):
+    return {"image_kib": round(len(gzip.compress(IMAGE.read_bytes(), 9)) / 1024)}
+
+
+PARTS = [exits, ready, create, memory, linux, image]
+
+
+def measure(parts=None):
+    result = {}
+    with tempfile.TemporaryDirectory() as d:
+        for part in parts or PARTS:
+            result.update(part(d))
+    return result
+
+
+def main():
+    bad = 0
+    print("| | Xen 4.17 | KVM 6.1 (+ QEMU 7.2) / kvmtool | Socle | bound |\n|---|---|---|---|---|")
+    result = {}
+    for part in PARTS:
+        try:
+            result.update(measure([part]))
+        except AssertionError as e:
+            bad += 1
+            print(f"bench: {part.__name__}: {str(e).splitlines()[0]}", file=sys.stderr)
+    for name, (what, xen, kvm, bound) in BOUNDS.items():
+        value = result.get(name)
+        over = value is None or value > bound
+        bad += over
+        shown = "not measured" if value is None else f"{value:,}"
+        print(f"| {what} | {xen} | {kvm} | {shown}{' (over the bound)' if over and value is not None else ''} | {bound:,} |")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

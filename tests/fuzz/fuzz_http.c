@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fuzz target: a client that sends anything, in pieces of any size, at any pace, to the real routes over a fake
+ * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
+ */
+// SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/ops/error.c
+// SRC: ctrl-kernel/ops/images.c
+// SRC: ctrl-kernel/ops/upload.c
+// SRC: ctrl-kernel/ops/host.c
+// SRC: ctrl-kernel/ops/console.c
+// SRC: ctrl-kernel/ops/mirror.c
+// SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/lifecycle.c
+// SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/api/http.c
+// SRC: ctrl-kernel/api/http_parse.c
+// SRC: ctrl-kernel/api/buf.c
+// SRC: ctrl-kernel/api/out.c
+// SRC: ctrl-kernel/api/json.c
+// SRC: ctrl-kernel/api/json_scan.c
+// SRC: ctrl-kernel/api/problem.c
+// SRC: ctrl-kernel/api/routes.c
+// SRC: ctrl-kernel/api/vmspec.c
+// SRC: ctrl-kernel/api/host_api.c
+// SRC: ctrl-kernel/api/image_api.c
+// SRC: ctrl-kernel/api/vm_api.c
+// SRC: ctrl-kernel/api/action_api.c
+// SRC: ctrl-kernel/api/metrics.c
+// SRC: build/deps/src/cjson/cJSON.c
+// SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c
+// SRC: build/deps/src/nghttp2/third-party/llhttp/src/http.c
+// SRC: build/deps/src/nghttp2/third-party/llhttp/src/llhttp.c
+// SRC: build/deps/src/mbedtls/library/sha256.c
+// SRC: build/deps/src/mbedtls/library/platform_util.c
+// FLAGS: -isystem build/deps/src/mbedtls/include '-DMBEDTLS_CONFIG_FILE="ctrl-kernel/mbedtls_config.h"'
+// FLAGS: -isystem build/deps/src/cjson -DCJSON_NESTING_LIMIT=16
+// FLAGS: -isystem build/deps/src/nghttp2/third-party/llhttp/include
+#include <stdint.h>
+#include "tests/unit/fakehv.h"
+#include "tests/unit/apiclient.h"
+#include "ctrl-kernel/ops/start.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void begin(void)
+{
+	static bool once;
+	struct ops_error e;
+
+	if (!once) {
+		fake_reset(20000);
+		vms_init();
+	}
+	once = true;
+	if (!image_find("k") && image_adopt("k", fake_module("k", 1), 1, &e))
+		abort();
+	client_open();
+}
+
+/* All that a session made must go away again. */
+static void end(void)
+{
+	struct ops_error e;
+
+	client_end();
+	while (vm_first()) {
+		if (vm_first()->run && vm_stop(vm_first(), &e))
+			abort();
+		if (vm_delete(vm_first(), &e))
+			abort();
+	}
+	fake_loop();
+	while (image_first())
+		if (image_delete(image_first()->name, &e))
+			abort();
+	if (fake_objects() != 1 || fake_mappings() != 0 || fake_free_pages() != fake_total_pages())
+		abort();
+	fake_log_clear();
+}
+
+static void step(unsigned how)
+{
+	if (how & 1)
+		fake_loop();
+	if (how & 2)
+		fake_advance(1000000000ull);
+	if ((how & 2) && !reply_closed)
+		http_tick(client);
+	if ((how & 4) && fake_vm() && vm_first()->run && vm_first()->run->status) {
+		fake_status()->phase = VMM_RUNNING;
+		fake_status_raise();
+		fake_loop();
+	}
+	reply_len = 0; /* the client reads what there is */
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	begin();
+	while (size > 1 && !reply_closed) {
+		size_t n = data[0];
+
+		data++;
+		size--;
+		if (n < 8) {
+			step((unsigned)n);
+			continue;
+		}
+		n = n == 255 || n > size ? size : n;
+		http_input(client, data, n);
+		data += n;
+		size -= n;
+		step(0);
+	}
+	if (!reply_closed)
+		http_eof(client);
+	fake_loop();
+	end();
+	return 0;
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The REST interface from request to hypercall: resources, errors with pointers, and no leaks (ASan). */
+// SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/ops/error.c
+// SRC: ctrl-kernel/ops/images.c
+// SRC: ctrl-kernel/ops/upload.c
+// SRC: ctrl-kernel/ops/host.c
+// SRC: ctrl-kernel/ops/console.c
+// SRC: ctrl-kernel/ops/mirror.c
+// SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/lifecycle.c
+// SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/api/http.c
+// SRC: ctrl-kernel/api/http_parse.c
+// SRC: ctrl-kernel/api/buf.c
+// SRC: ctrl-kernel/api/out.c
+// SRC: ctrl-kernel/api/json.c
+// SRC: ctrl-kernel/api/json_scan.c
+// SRC: ctrl-kernel/api/problem.c
+// SRC: ctrl-kernel/api/routes.c
+// SRC: ctrl-kernel/api/vmspec.c
+// SRC: ctrl-kernel/api/host_api.c
+// SRC: ctrl-kernel/api/image_api.c
+// SRC: ctrl-kernel/api/vm_api.c
+// SRC: ctrl-kernel/api/action_api.c
+// SRC: ctrl-kernel/api/metrics.c
+// SRC: build/deps/src/cjson/cJSON.c
+// SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c
+// SRC: build/deps/src/nghttp2/third-party/llhttp/src/http.c
+// SRC: build/deps/src/nghttp2/third-party/llhttp/src/llhttp.c
+// SRC: build/deps/src/mbedtls/library/sha256.c
+// SRC: build/deps/src/mbedtls/library/platform_util.c
+// FLAGS: -isystem build/deps/src/mbedtls/include '-DMBEDTLS_CONFIG_FILE="ctrl-kernel/mbedtls_config.h"'
+// FLAGS: -isystem build/deps/src/cjson -DCJSON_NESTING_LIMIT=16
+// FLAGS: -isystem build/deps/src/nghttp2/third-party/llhttp/include
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "cJSON.h"
+#include "tests/unit/fakehv.h"
+#include "tests/unit/apiclient.h"
+#include "ctrl-kernel/api/json_scan.h"
+#include "ctrl-kernel/ops/host.h"
+
+#define PAGES 100000u
+#define VM_BODY                                                                                    \
+	"{\"name\":\"v\",\"vcpus\":1,\"memory\":\"16MiB\",\"boot\":{\"kernel\":\"k\","             \
+	"\"cmdline\":\"quiet\"}}"
+
+/* The answer's status, and that its body is JSON with these words. */
+static void expect(unsigned status, const char *words)
+{
+	struct json_place at;
+	const char *body = reply_body();
+
+	if (reply_status() != status || !strstr(body, words))
+		fail_msg("expected %u with %s, got %.2000s", status, words, reply_text);
+	if (status != 204 && !json_scan(body, strlen(body), &at))
+		fail_msg("not JSON: %s: %s", at.wrong, body);
+}
+
+static int setup(void **state)
+{
+	static bool once;
+
+	(void)state;
+	fake_reset(PAGES);
+	if (!once)
+		vms_init();
+	once = true;
+	ask("PUT", "/v1/images/k", "a kernel");
+	expect(201, "\"size\":8,\"sha256\":\"");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct ops_error e;
+
+	(void)state;
+	client_end();
+	while (vm_first()) {
+		if (vm_first()->run)
+			assert_int_equal(vm_stop(vm_first(), &e), 0);
+		assert_int_equal(vm_delete(vm_first(), &e), 0);
+	}
+	fake_loop();
+	while (image_first())
+		assert_int_equal(image_delete(image_first()->name, &e), 0);
+	fake_close_self();
+	assert_int_equal(fake_objects(), 0);
+	assert_int_equal(fake_mappings(), 0);
+	assert_int_equal(fake_free_pages(), fake_total_pages());
+	fake_log_clear();
+	return 0;
+}
+
+static void vmm_says(uint32_t phase, const char *text)
+{
+	struct vmm_status *s = fake_status();
+
+	s->phase = phase;
+	snprintf(s->text, sizeof(s->text), "%s", text);
+	fake_status_raise();
+	fake_loop();
+}
+
+static void start_vm(void)
+{
+	ask("POST", "/v1/vms", VM_BODY);
+	expect(201, "\"state\":\"defined\"");
+	assert_non_null(strstr(reply_text, "Location: /v1/vms/v\r\n"));
+	ask("POST", "/v1/vms/v/actions/start", NULL);
+	fake_loop();
+	assert_int_equal(reply_len, 0);
+	fake_vm()->info.state = HV_VM_RUNNING;
+	vmm_says(VMM_RUNNING, "");
+	expect(200, "\"state\":\"running\"");
+}
+
+static void test_simple(void **state)
+{
+	(void)state;
+	ask("GET", "/healthz", NULL);
+	assert_int_equal(reply_status(), 200);
+	assert_string_equal(reply_body(), "ok\n");
+	ask("GET", "/v1", NULL);
+	expect(200, "\"api\":\"v1\"");
+	fake_no_virt("no SVM here");
+	ask("GET", "/v1/host", NULL);
+	expect(200, "\"virtualization\":{\"kind\":\"none\",\"reason\":\"no SVM here\"}");
+	expect(200, "\"time\":\"2023-11-14T22:13:21.");
+	ask("GET", "/v1/vms", NULL);
+	expect(200, "{\"items\":[]}");
+	ask("GET", "/v1/images", NULL);
+	expect(200, "\"name\":\"k\"");
+}
+
+static void test_routing(void **state)
+{
+	(void)state;
+	ask("GET", "/", NULL);
+	expect(404, "GET /v1 lists");
+	ask("GET", "/vms", NULL);
+	expect(404, "did you mean /v1/vms?");
+	ask("GET", "/v1/vms/", NULL);
+	expect(404, "without the / at the end");
+	ask("GET", "/v1/vms//console", NULL);
+	expect(404, "not_found");
+	ask("GET", "/v1/vms/%zz", NULL);
+	expect(404, "not_found");
+	ask("GET", "/v1/vms/a%2fb", NULL);
+	expect(404, "no_vm");
+	ask("GET", "/v1/%76ms", NULL);
+	expect(200, "items");
+	ask("PUT", "/v1/vms", "");
+	expect(405, "GET, HEAD, POST");
+	assert_non_null(strstr(reply_text, "Allow: GET, HEAD, POST\r\n"));
+	ask("POST", "/v1/images/x", "");
+	expect(405, "GET, HEAD, PUT, DELETE");
+	ask("OPTIONS", "/v1", NULL);
+	expect(405, "method_not_allowed");
+	ask("GET", "/v1/vms/nobody", NULL);
+	expect(404, "\"code\":\"no_vm\"");
+	expect(404, "\"instance\":\"/v1/vms/nobody\"");
+	ask("POST", "/v1/vms/v/actions/explode", NULL);
+	expect(404, "no_vm");
+}
+
+static void test_images(void **state)
+{
+	(void)state;
+	ask("PUT", "/v1/images/k", "abc");
+	expect(200, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	ask("PUT", "/v1/images/a%20b", "abc");
+	expect(400, "invalid_argument");
+	ask("DELETE", "/v1/images/k", NULL);
+	expect(204, "");
+	ask("DELETE", "/v1/images/k", NULL);
+	expect(404, "no_image");
+	/* Larger than memory: refused at the head. */
+	ask_raw("PUT /v1/images/x HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999999\r\n\r\n");
+	assert_int_equal(reply_status(), 413);
+	/* The client goes away half-way: nothing stays. */
+	ask_raw("PUT /v1/images/x HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\r\nabc");
+	client_end();
+	assert_null(image_find("x"));
+}
+
+static void test_module_image(void **state)
+{
+	struct ops_error e;
+
+	(void)state;
+	assert_int_equal(image_adopt("m", fake_module("abc", 3), 3, &e), 0);
+	ask("GET", "/v1/images", NULL);
+	expect(200, "\"name\":\"m\",\"size\":3,\"sha256\":null,\"source\":\"boot_module\"");
+	ask("GET", "/v1/images/m", NULL);
+	assert_int_equal(reply_len, 0);
+	fake_loop();
+	expect(200, "ba7816bf");
+	ask("DELETE", "/v1/images/m", NULL);
+	assert_int_equal(image_adopt("m", fake_module("abc", 3), 3, &e), 0);
+	ask("GET", "/v1/images/m", NULL);
+	client_end(); /* gone before the checksum is there */
+	fake_loop();
+	assert_true(image_find("m")->hashed);
+}
+
+static void bad_vm(const char *body, const char *pointer)
+{
+	char words[100];
+
+	snprintf(words, sizeof(words), "\"pointer\":\"%s\"", pointer);
+	ask("POST", "/v1/vms", body);
+	expect(400, words);
+	assert_null(vm_first());
+}
+
+#define K "\"boot\":{\"kernel\":\"k\"}"
+
+static void test_bad_vms(void **state)
+{
+	static char deep[1000];
+
+	(void)state;
+	bad_vm("{\"name\":\"v\",\"vcpus\":0,\"memory\":1048576," K "}", "/vcpus");
+	bad_vm("{\"name\":\"v\",\"vcpus\":1000,\"memory\":1048576," K "}", "/vcpus");
+	bad_vm("{\"name\":\"v\",\"vcpus\":1,\"memory\":\"64TiB\"," K "}", "/memory");
+	bad_vm("{\"name\":\"v\",\"vcpus\":1,\"memory\":1048576," K ",\"colour\":1}", "/colour");
+	bad_vm("{\"name\":\"v\",\"vcpus\":1,\"memory\":1048576,\"boot\":{\"kernel\":\"x\"}}",
+	       "/boot/kernel");
+	bad_vm("{\"name\":\"v\",\"vcpus\":1,\"memory\":1048576,\"boot\":{\"kernel\":\"k\","
+	       "\"modules\":["
+	       "{\"image\":\"x\"}]}}",
+	       "/boot/modules/0/image");
+	bad_vm("{\"vcpus\":1", "");
+	memset(deep, '[', 999);
+	bad_vm(deep, "");
+	ask("POST", "/v1/vms", VM_BODY);
+	ask("POST", "/v1/vms", VM_BODY);
+	expect(409, "\"code\":\"exists\",\"errors\":[{\"pointer\":\"/name\"");
+	ask_raw("POST /v1/vms HTTP/1.1\r\nHost: h\r\nContent-Type: text/xml\r\n"
+		"Content-Length: 2\r\n\r\n{}");
+	expect(415, "unsupported_media_type");
+	ask_raw("DELETE /v1/vms/v HTTP/1.1\r\nHost: h\r\nOrigin: http://evil\r\n\r\n");
+	expect(403, "access_denied");
+	assert_non_null(vm_first());
+}
+
+static void test_life(void **state)
+{
+	(void)state;
+	start_vm();
+	ask("POST", "/v1/vms/v/actions/start", NULL);
+	expect(409, "wrong_state");
+	ask("DELETE", "/v1/vms/v", NULL);
+	expect(409, "wrong_state");
+	ask("DELETE", "/v1/images/k", NULL);
+	expect(409, "busy");
+	ask("POST", "/v1/vms/v/actions/pause", "{}");
+	expect(200, "\"state\":\"paused\"");
+	ask("POST", "/v1/vms/v/actions/resume", "{\"x\":1}");
+	expect(400, "\"pointer\":\"/x\"");
+	ask("POST", "/v1/vms/v/actions/resume", NULL);
+	expect(200, "\"state\":\"running\"");
+	ask("POST", "/v1/vms/v/actions/shutdown", NULL);
+	expect(202, "\"state\":\"running\"");
+	ask("POST", "/v1/vms/v/actions/reset", NULL);
+	assert_int_equal(reply_len, 0);
+	fake_status()->resets = 1;
+	vmm_says(VMM_RUNNING, "");
+	expect(200, "\"code\":\"reset\"");
+	ask("POST", "/v1/vms/v/actions/reset", NULL);
+	client_end(); /* nobody waits for it */
+	fake_status()->resets = 2;
+	vmm_says(VMM_RUNNING, "");
+	ask("POST", "/v1/vms/v/actions/explode", NULL);
+	expect(404, "there is no action");
+	fake_vm()->info.exits[HV_EXIT_PIO] = 42;
+	ask("GET", "/v1/vms/v/stats", NULL);
+	expect(200, "\"pio\":42");
+	ask("POST", "/v1/vms/v/actions/stop", NULL);
+	expect(200, "\"state\":\"stopped\"");
+	ask("DELETE", "/v1/vms/v", NULL);
+	expect(204, "");
+}
+
+static void test_bad_kernel(void **state)
+{
+	(void)state;
+	ask("POST", "/v1/vms", VM_BODY);
+	ask("POST", "/v1/vms/v/actions/start", NULL);
+	fake_loop();
+	vmm_says(VMM_FAILED, "the file is neither a bzImage nor an ELF file");
+	expect(422, "\"code\":\"bad_image\",\"errors\":[{\"pointer\":\"/boot/kernel\"");
+	ask("GET", "/v1/vms/v", NULL);
+	expect(200, "\"start_error\":\"the file is neither");
+	expect(200, "\"state\":\"defined\"");
+	fake_no_virt("no SVM");
+	ask("POST", "/v1/vms/v/actions/start", NULL);
+	expect(409, "no_virtualization");
+}
+
+static void test_console(void **state)
+{
+	(void)state;
+	start_vm();
+	fake_console_write("hello\n", 6);
+	ask("GET", "/v1/vms/v/console", NULL);
+	assert_int_equal(reply_status(), 200);
+	assert_string_equal(reply_body(), "hello\n");
+	assert_non_null(strstr(reply_text, "Socle-Console-Next: 6\r\nSocle-Console-Lost: 0\r\n"));
+	ask("GET", "/v1/vms/v/console?x=1&since=4", NULL);
+	assert_string_equal(reply_body(), "o\n");
+	ask("GET", "/v1/vms/v/console?since=99999999999999999999999", NULL);
+	expect(400, "Socle-Console-Next");
+	ask("GET", "/v1/vms/v/console?since=x", NULL);
+	expect(400, "since");
+	ask("POST", "/v1/vms/v/console", "ls\n");
+	expect(204, "");
+	assert_memory_equal(fake_vm()->input, "ls\n", 3);
+	fake_vm_state(HV_VM_CRASHED, HV_VMR_TRIPLE_FAULT);
+	fake_loop();
+	ask("POST", "/v1/vms/v/console", "ls\n");
+	expect(409, "wrong_state");
+	ask("GET", "/v1/vms/v/console?since=5", NULL);
+	assert_string_equal(reply_body(), "\n");
+	ask("GET", "/v1/vms/v", NULL);
+	expect(200, "\"code\":\"triple_fault\"");
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_simple),  T(test_routing), T(test_images),     T(test_module_image),
+		T(test_bad_vms), T(test_life),    T(test_bad_kernel), T(test_console),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
