@@ -291,11 +291,11 @@ static bool is_giga(const struct mem *m, uint64_t page_off, hpa_t hpa)
 
 /* The largest page that can stand at va; `left` bytes are to be mapped from there. */
 static unsigned best_shift(const struct mem *m, uint64_t page_off, hpa_t hpa, uint64_t run_pages,
-			   uint64_t va, uint64_t left)
+			   uint64_t va, uint64_t left, bool giga)
 {
 	if ((va | hpa) % LARGE_SIZE != 0 || run_pages < LARGE_PAGES || left < LARGE_SIZE)
 		return PAGE_SHIFT;
-	if (cpu_features.page1g && (va | hpa) % GIGA_SIZE == 0 && left >= GIGA_SIZE &&
+	if (giga && (va | hpa) % GIGA_SIZE == 0 && left >= GIGA_SIZE &&
 	    is_giga(m, page_off, hpa))
 		return GIGA_SHIFT;
 	return LARGE_SHIFT;
@@ -323,7 +323,7 @@ int mem_map_into(struct mem *m, uint64_t page_off, uint64_t pages, struct pt *pt
 		err = lookup(m, off, &hpa, &run);
 		if (err != 0)
 			break;
-		shift = best_shift(m, off, hpa, run, at, end - at);
+		shift = best_shift(m, off, hpa, run, at, end - at, pt->giga);
 		err = pt_map(pt, at, hpa, shift, prot | PT_BORROWED);
 		if (err == 0)
 			at += 1ull << shift;

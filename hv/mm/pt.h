@@ -27,6 +27,7 @@ struct pt {
 	unsigned levels;      /* 4; memory objects start smaller (pt_create_levels) */
 	struct account *acct; /* [borrows] */
 	uint64_t tables;      /* pages of tables, for statistics */
+	bool giga;            /* the CPU's walker takes 1 GiB leaves in it; set by who creates it */
 };
 
 struct pt_entry {

@@ -34,6 +34,7 @@ int space_create(struct prog *p)
 {
 	int err = pt_create(&p->as, PT_PROGRAM, &p->acct);
 
+	p->as.giga = cpu_features.page1g;
 	if (err == 0)
 		p->root = hv_to_phys(p->as.root);
 	return err;

@@ -191,10 +191,16 @@ static void svm_save(struct vcpu *v)
 		svm_dr_save(a);
 }
 
+static bool svm_npt_1g(void)
+{
+	return cpu_features.page1g;
+}
+
 const struct vendor vendor_svm = {
 	.name = "AMD SVM with nested paging",
 	.virt = HV_VIRT_SVM,
 	.npt_format = PT_NPT,
+	.npt_1g = svm_npt_1g,
 	.probe = svm_probe,
 	.cpu_enable = svm_cpu_enable,
 	.vcpu_create = svm_vcpu_create,

@@ -102,13 +102,14 @@ void svm_inject(struct vcpu *v, const struct vcpu_event *e)
 	a->after |= AFTER_INJECTION;
 }
 
-/* A virtual interrupt of the highest priority that is never delivered: it exits when the guest could take it. */
-void svm_window(struct vcpu *v, bool wanted)
+/* A virtual interrupt of the highest priority that is never delivered: it exits when the guest could take it. For NMIs
+ * there is the IRET that ends the one before (svm_iret). */
+void svm_window(struct vcpu *v, unsigned event_type, bool wanted)
 {
 	struct svm_vcpu *a = svm_of(v);
 	struct vmcb *b = a->vmcb;
 
-	if (a->window == wanted)
+	if (event_type != EVENT_INTR || a->window == wanted)
 		return;
 	a->window = wanted;
 	b->int_control = V_INTR_MASKING | (wanted ? V_IRQ | V_PRIO_HIGHEST | V_IGN_TPR : 0);

@@ -265,7 +265,7 @@ void svm_run(struct vcpu *v);
 /* svm_event.c */
 bool svm_can_inject(struct vcpu *v, unsigned event_type);
 void svm_inject(struct vcpu *v, const struct vcpu_event *e);
-void svm_window(struct vcpu *v, bool wanted);
+void svm_window(struct vcpu *v, unsigned event_type, bool wanted);
 void svm_broken_delivery(struct vcpu *v);
 void svm_iret(struct vcpu *v);
 bool svm_stepped(struct vcpu *v);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A virtual CPU as the neutral code sees it, and the interface to the CPU vendor's extension. Outside
- * hv/vcpu/svm* nobody knows a VMCB. vcpu/ knows nothing of a VM's devices: vm/ drives it.
+ * hv/vcpu/svm* and vmx* nobody knows a VMCB or a VMCS. vcpu/ knows nothing of a VM's devices: vm/ drives it.
  */
 #ifndef HV_VCPU_VCPU_H
 #define HV_VCPU_VCPU_H
@@ -186,6 +186,7 @@ struct vendor {
 	const char *name;
 	enum hv_virt virt;
 	enum pt_format npt_format;
+	bool (*npt_1g)(void); /* the nested tables may have 1 GiB leaves */
 	/* NULL: usable, else why not (for people). Boot CPU. */
 	const char *(*probe)(void);
 	/* Each CPU, after probe. */
@@ -208,7 +209,8 @@ struct vendor {
 	/* EVENT_INTR: IF and no shadow; EVENT_NMI: not in an NMI handler; both: nothing else being injected. */
 	bool (*can_inject)(struct vcpu *v, unsigned event_type);
 	void (*inject)(struct vcpu *v, const struct vcpu_event *e);
-	void (*window)(struct vcpu *v, bool wanted); /* exit as soon as an interrupt can be taken */
+	/* EVENT_INTR, EVENT_NMI: exit as soon as one can be taken. */
+	void (*window)(struct vcpu *v, unsigned event_type, bool wanted);
 	void (*skip)(struct vcpu *v);  /* past the instruction of exit.len; clears the shadow */
 	void (*flush)(struct vcpu *v); /* nested translations, before the next entry */
 	int (*msr)(
@@ -218,7 +220,7 @@ struct vendor {
 };
 extern const struct vendor *vendor; /* [I] NULL: no VMs here; vendor_reason says why */
 extern const char *vendor_reason;
-extern const struct vendor vendor_svm;
+extern const struct vendor vendor_svm, vendor_vmx;
 void vendor_init(void); /* boot CPU: picks one */
 
 /* ---- instructions that exit (insn.c) ---- */

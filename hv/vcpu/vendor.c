@@ -8,13 +8,13 @@ const char *vendor_reason = "hv has not looked yet";
 
 void vendor_init(void)
 {
-	vendor_reason = cpu_features.amd
-				? vendor_svm.probe()
-				: "this version supports AMD-V (SVM) only; this CPU is no AMD CPU";
+	const struct vendor *found = cpu_features.intel ? &vendor_vmx : &vendor_svm;
+
+	vendor_reason = found->probe();
 	if (vendor_reason) {
 		log_printf("virtualization: none: %s", vendor_reason);
 		return;
 	}
-	vendor = &vendor_svm;
+	vendor = found;
 	log_printf("virtualization: %s", vendor->name);
 }

@@ -73,7 +73,7 @@ static void exit_pause(struct vcpu *v)
 
 static void exit_window(struct vcpu *v)
 {
-	vendor->window(v, false);
+	vendor->window(v, EVENT_INTR, false);
 	__atomic_fetch_or(&v->attention, ATT_IRQ, __ATOMIC_RELAXED);
 }
 
@@ -87,15 +87,23 @@ static void exit_hypercall(struct vcpu *v)
 		vendor->skip(v);
 }
 
-/* Only CR8 is intercepted: the task priority is the virtual APIC's. */
-static void exit_cr(struct vcpu *v)
+/* Where the CPU does not say which register. */
+static bool decode_cr8(struct vcpu *v, uint8_t *gpr)
 {
 	struct vcpu_context c;
-	uint8_t bytes[15], gpr;
+	uint8_t bytes[INSN_MAX];
 
 	vendor->context(v, &c);
-	v->exit.len = (uint8_t)insn_decode_cr8(bytes, vcpu_fetch_in(v, &c, bytes), c.mode, &gpr);
-	if (!v->exit.len)
+	v->exit.len = (uint8_t)insn_decode_cr8(bytes, vcpu_fetch_in(v, &c, bytes), c.mode, gpr);
+	return v->exit.len != 0;
+}
+
+/* Only CR8 comes here: the task priority is the virtual APIC's. */
+static void exit_cr(struct vcpu *v)
+{
+	uint8_t gpr = v->exit.cr.gpr;
+
+	if (!v->exit.len && !decode_cr8(v, &gpr))
 		return; /* changed under us: run it again */
 	if (v->exit.cr.write && v->gpr[gpr] > 15) {
 		vcpu_inject_fault(v, VECTOR_GP);

@@ -27,6 +27,7 @@ static void attend_nmi(struct vcpu *v)
 {
 	v->nmi_pending = true;
 	if (!vendor->can_inject(v, EVENT_NMI)) {
+		vendor->window(v, EVENT_NMI, true);
 		if (!v->halted)
 			__atomic_fetch_or(&v->attention, ATT_NMI, __ATOMIC_RELAXED);
 		return;
@@ -57,7 +58,7 @@ static bool irq_waits(struct vcpu *v)
  * first (and Bochs 2.7 forgets the window when the guest's IF was set at entry already). */
 static void want_window(struct vcpu *v)
 {
-	vendor->window(v, true);
+	vendor->window(v, EVENT_INTR, true);
 	if (!v->halted) /* else IF is clear, and nothing but an NMI or INIT counts */
 		__atomic_fetch_or(&v->attention, ATT_IRQ, __ATOMIC_RELAXED);
 }
@@ -67,7 +68,7 @@ static void attend_irq(struct vcpu *v)
 	int vector;
 
 	if (!irq_waits(v)) {
-		vendor->window(v, false);
+		vendor->window(v, EVENT_INTR, false);
 		return;
 	}
 	if (!vendor->can_inject(v, EVENT_INTR)) {
@@ -85,7 +86,7 @@ static void attend_irq(struct vcpu *v)
 	if (irq_waits(v))
 		want_window(v);
 	else
-		vendor->window(v, false);
+		vendor->window(v, EVENT_INTR, false);
 }
 
 /* ---- reset, INIT, SIPI ---- */
@@ -124,7 +125,7 @@ static void clear_events(struct vcpu *v)
 {
 	v->halted = v->nmi_pending = false;
 	v->held.type = EVENT_NONE;
-	vendor->window(v, false);
+	vendor->window(v, EVENT_INTR, false);
 }
 
 static __attribute__((noinline)) void attend_init(struct vcpu *v)

@@ -161,6 +161,7 @@ static int make_parts(struct vm *vm, const struct hv_vm_create *in)
 
 	if (!rc)
 		rc = pt_create(&vm->npt, vendor->npt_format, &vm->acct);
+	vm->npt.giga = vendor->npt_1g();
 	for (unsigned i = 0; i < in->vcpus && !rc; i++)
 		rc = vcpu_make(vm, i, in->weight);
 	if (!rc) /* CPUID says how many vCPUs there are */

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VMX: the guest's registers in the VMCS, as neutral blocks and one by one.
+ *
+ * Of CR0 and CR4 the guest has most bits to itself (SDM3 25.6.6). The others have one value while it runs and another in
+ * its eyes: CR0.NE and CR4.VMXE must be 1, CR4.MCE is 1 so that a machine check comes to hv, CR0.CD and NW would stay on
+ * after an exit, and CR4 bits of tomorrow's features stay 0. A write that touches one of those exits. Then only what the
+ * guest sees of them is changed, and it runs the instruction again: the CPU itself does the rest with all that follows
+ * (modes, PDPTEs, faults).
+ */
+#include "hv/vcpu/vmx_vmcs.h"
+#include "hv/cpu/x86.h"
+
+#define PAT_AFTER_RESET 0x0007040600070406ull
+#define DR6_AFTER_RESET 0xffff0ff0ull
+#define DR7_AFTER_RESET 0x400ull
+
+/* Those that hv keeps from the guest, and what they are while it runs. */
+#define CR0_KEPT (CR0_NE | CR0_NW | CR0_CD)
+#define CR0_FORCED CR0_NE
+#define CR4_FORCED (CR4_VMXE | CR4_MCE)
+
+#define CR4_VME (1ull << 0)
+#define CR4_PVI (1ull << 1)
+#define CR4_DE (1ull << 3)
+#define CR4_PCE (1ull << 8)
+
+static uint64_t
+	cr4_guests; /* [I] bits a guest may set; those that this CPU lacks it refuses itself */
+
+void vmx_init_masks(void)
+{
+	cr4_guests = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
+		     CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE |
+		     CR4_SMEP | CR4_SMAP | (cpu_features.pcid ? CR4_PCIDE : 0);
+}
+
+static uint64_t cr4_kept(void)
+{
+	return ~cr4_guests | CR4_FORCED;
+}
+
+static uint64_t guest_cr0(void)
+{
+	return (vmread(VMCS_GUEST_CR0) & ~CR0_KEPT) | (vmread(VMCS_CR0_SHADOW) & CR0_KEPT);
+}
+
+static uint64_t guest_cr4(void)
+{
+	return (vmread(VMCS_GUEST_CR4) & ~cr4_kept()) | (vmread(VMCS_CR4_SHADOW) & cr4_kept());
+}
+
+/* A value that the CPU would refuse is refused here only where its bits never reach the CPU. */
+void vmx_cr_write(struct vcpu *v, unsigned number, uint64_t value)
+{
+	bool bad;
+
+	if (number == 0)
+		bad = (value & CR0_NW) && !(value & CR0_CD); /* SDM3 6.15, #GP */
+	else
+		bad = value & ~cr4_guests;
+	if (bad)
+		vcpu_inject_fault(v, VECTOR_GP);
+	else if (number == 0)
+		vmwrite(VMCS_CR0_SHADOW, value);
+	else
+		vmwrite(VMCS_CR4_SHADOW, value);
+}
+
+/* What INIT resets too: events under way, the debug controls. */
+static void forget_events(struct vmx_vcpu *a)
+{
+	if (a->dr_live)
+		vmx_dr_save(a);
+	vmx_proc_change(a, PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW, 0);
+	a->injecting = a->breakpoints = false;
+	vmwrite(VMCS_ENTRY_EVENT, 0);
+	vmwrite(VMCS_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_ACTIVITY, 0);
+	vmwrite(VMCS_PENDING_DEBUG, 0);
+	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
+	vmwrite(VMCS_GUEST_DR7, DR7_AFTER_RESET);
+	a->dr6 = DR6_AFTER_RESET;
+}
+
+void vmx_reset(struct vcpu *v)
+{
+	struct vmx_vcpu *a = vmx_of(v);
+	bool opened = vmx_open(a);
+
+	forget_events(a);
+	vmwrite(VMCS_GUEST_PAT, PAT_AFTER_RESET);
+	vmwrite(VMCS_GUEST_SYSENTER_CS, 0);
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
+	for (unsigned i = 0; i < 4; i++)
+		a->dr[i] = 0;
+	a->star = a->lstar = a->cstar = a->sfmask = a->kernel_gs_base = a->tsc_aux = 0;
+	vmx_close(a, opened);
+}
+
+/* ---- segments: attributes as in a VMCB, and Intel's access rights ---- */
+
+#define ATTR_PRESENT (1u << 7)
+
+static uint32_t rights_of(unsigned attr)
+{
+	uint32_t rights = (attr & 0xff) | (attr & 0xf00) << 4;
+
+	return attr & ATTR_PRESENT ? rights : rights | RIGHTS_UNUSABLE;
+}
+
+static uint16_t attr_of(uint32_t rights)
+{
+	uint32_t attr = (rights & 0xff) | (rights >> 4 & 0xf00);
+
+	return (uint16_t)(rights & RIGHTS_UNUSABLE ? attr & ~ATTR_PRESENT : attr);
+}
+
+static void get_segment(enum hv_seg which, struct hv_segment *out)
+{
+	out->selector = (uint16_t)vmread(VMCS_SEGMENT(VMCS_GUEST_SELECTOR, which));
+	out->base = vmread(VMCS_SEGMENT(VMCS_GUEST_BASE, which));
+	out->limit = (uint32_t)vmread(VMCS_SEGMENT(VMCS_GUEST_LIMIT, which));
+	out->attr = attr_of((uint32_t)vmread(VMCS_SEGMENT(VMCS_GUEST_RIGHTS, which)));
+}
+
+void vmx_segment(struct vcpu *v, enum hv_seg which, struct hv_segment *out)
+{
+	(void)v; /* it has its turn: its VMCS is the current one */
+	get_segment(which, out);
+}
+
+static void set_segment(enum hv_seg which, const struct hv_segment *in)
+{
+	vmwrite(VMCS_SEGMENT(VMCS_GUEST_SELECTOR, which), in->selector);
+	vmwrite(VMCS_SEGMENT(VMCS_GUEST_BASE, which), in->base);
+	vmwrite(VMCS_SEGMENT(VMCS_GUEST_LIMIT, which), in->limit);
+	vmwrite(VMCS_SEGMENT(VMCS_GUEST_RIGHTS, which), rights_of(in->attr));
+}
+
+/* ---- blocks ---- */
+
+void vmx_get(struct vcpu *v, struct hv_vcpu_regs *out)
+{
+	struct vmx_vcpu *a = vmx_of(v);
+	bool opened = vmx_open(a);
+
+	*out = (struct hv_vcpu_regs){
+		.rip = v->rip,
+		.rflags = v->rflags,
+		.cr0 = guest_cr0(),
+		.cr2 = a->cr2,
+		.cr3 = vmread(VMCS_GUEST_CR3),
+		.cr4 = guest_cr4(),
+		.efer = vmread(VMCS_GUEST_EFER),
+		.gdt_base = vmread(VMCS_GUEST_GDTR_BASE),
+		.idt_base = vmread(VMCS_GUEST_IDTR_BASE),
+		.gdt_limit = (uint32_t)vmread(VMCS_GUEST_GDTR_LIMIT),
+		.idt_limit = (uint32_t)vmread(VMCS_GUEST_IDTR_LIMIT),
+	};
+	for (unsigned i = 0; i < HV_GPRS; i++)
+		out->gpr[i] = v->gpr[i];
+	for (unsigned i = 0; i < HV_SEGS; i++)
+		get_segment(i, &out->seg[i]);
+	vmx_close(a, opened);
+}
+
+/* PAE paging without long mode: the CPU takes the four top entries from the VMCS (SDM3 27.3.2.4). */
+static void set_pdptes(struct vcpu *v, const struct hv_vcpu_regs *in)
+{
+	uint64_t pdpte[4] = {0};
+
+	if (!(in->cr0 & CR0_PG) || !(in->cr4 & CR4_PAE) || (in->efer & EFER_LMA))
+		return;
+	/* Not RAM: entries that are not present. */
+	if (guest_phys_read(v->npt, in->cr3 & 0xffffffe0u, pdpte, sizeof(pdpte)))
+		pdpte[0] = pdpte[1] = pdpte[2] = pdpte[3] = 0;
+	for (unsigned i = 0; i < 4; i++)
+		vmwrite((enum vmcs_field)(VMCS_GUEST_PDPTE + 2 * i), pdpte[i]);
+}
+
+static void set_control_registers(struct vmx_vcpu *a, const struct hv_vcpu_regs *in)
+{
+	uint64_t efer = in->efer & (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE);
+
+	vmwrite(VMCS_CR0_MASK, CR0_KEPT);
+	vmwrite(VMCS_CR4_MASK, cr4_kept());
+	vmwrite(VMCS_CR0_SHADOW, in->cr0);
+	vmwrite(VMCS_CR4_SHADOW, in->cr4);
+	vmwrite(VMCS_GUEST_CR0, (in->cr0 & ~CR0_KEPT) | CR0_FORCED | CR0_ET);
+	vmwrite(VMCS_GUEST_CR4, (in->cr4 & ~cr4_kept()) | CR4_FORCED);
+	vmwrite(VMCS_GUEST_CR3, in->cr3);
+	vmwrite(VMCS_GUEST_EFER, efer);
+	vmwrite(VMCS_ENTRY, vmx_features.entry | (efer & EFER_LMA ? ENTRY_GUEST_64 : 0));
+	a->cr2 = in->cr2;
+}
+
+/* A state that makes no sense is found by the CPU at the next entry. */
+void vmx_set(struct vcpu *v, const struct hv_vcpu_regs *in)
+{
+	struct vmx_vcpu *a = vmx_of(v);
+	bool opened = vmx_open(a);
+
+	for (unsigned i = 0; i < HV_GPRS; i++)
+		v->gpr[i] = in->gpr[i];
+	v->rip = in->rip;
+	v->rflags = in->rflags | RFLAGS_FIXED;
+	vmwrite(VMCS_GUEST_RSP, a->rsp = v->gpr[HV_RSP]);
+	vmwrite(VMCS_GUEST_RFLAGS, a->rflags = v->rflags);
+	set_control_registers(a, in);
+	set_pdptes(v, in);
+	if (this_cpu()->current == &v->ent) /* INIT, in its own turn */
+		write_cr2(in->cr2);
+	vmwrite(VMCS_GUEST_GDTR_BASE, in->gdt_base);
+	vmwrite(VMCS_GUEST_IDTR_BASE, in->idt_base);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, in->gdt_limit & 0xffff);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, in->idt_limit & 0xffff);
+	for (unsigned i = 0; i < HV_SEGS; i++)
+		set_segment(i, &in->seg[i]);
+	forget_events(a);
+	v->fetch.page = ~0ull;
+	vmx_tlb_forget(a);
+	vmx_close(a, opened);
+}
+
+void vmx_context(struct vcpu *v, struct vcpu_context *out)
+{
+	uint32_t cs = (uint32_t)vmread(VMCS_SEGMENT(VMCS_GUEST_RIGHTS, HV_CS));
+
+	(void)v;
+	out->cr0 = guest_cr0();
+	out->cr3 = vmread(VMCS_GUEST_CR3);
+	out->cr4 = guest_cr4();
+	out->efer = vmread(VMCS_GUEST_EFER);
+	/* Its DPL is the CPL, whether the segment is usable or not (SDM3 25.4.1). */
+	out->cpl = vmread(VMCS_SEGMENT(VMCS_GUEST_RIGHTS, HV_SS)) >> 5 & 3;
+	if ((out->efer & EFER_LMA) && (cs & RIGHTS_LONG))
+		out->mode = INSN_64;
+	else
+		out->mode = cs & RIGHTS_BIG ? INSN_32 : INSN_16;
+}
+
+/* The instruction that hv did for the guest was single-stepped: #DB after it, as the CPU would (SDM3 18.3.1.4). */
+static void single_step(struct vcpu *v)
+{
+	const uint64_t step = 1ull << 14; /* DR6.BS */
+
+	vmx_dr6_set(vmx_of(v), step);
+	vcpu_inject_fault(v, VECTOR_DB);
+}
+
+void vmx_skip(struct vcpu *v)
+{
+	uint64_t rip = v->rip + v->exit.len;
+	uint64_t blocked = vmread(VMCS_INTERRUPTIBILITY);
+
+	/* Past 4 GiB: only 64-bit code goes on there. */
+	if (UNLIKELY((rip ^ v->rip) >> 32) &&
+	    !(vmread(VMCS_SEGMENT(VMCS_GUEST_RIGHTS, HV_CS)) & RIGHTS_LONG))
+		rip = (uint32_t)rip;
+	v->rip = rip;
+	if (UNLIKELY(blocked & (BLOCKED_STI | BLOCKED_MOV_SS)))
+		vmwrite(VMCS_INTERRUPTIBILITY, blocked & ~(uint64_t)(BLOCKED_STI | BLOCKED_MOV_SS));
+	if (UNLIKELY(v->rflags & RFLAGS_TF))
+		single_step(v);
+}
