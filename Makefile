@@ -35,6 +35,7 @@ help:
 #? make lint       format, include arrows, file and function length, cppcheck
 #? make unit       unit tests on the host (ASan, UBSan)
 #? make system     system tests in QEMU and Bochs
+#? make test-intel Bochs' tests, the long ones too: all guests, and Linux, on AMD and Intel models (minutes)
 #? make bench      the figures of docs/performance.md, measured now
 #? make fuzz       long fuzzing (SECONDS_EACH=600)
 #? make pxe        a TFTP folder build/pxe for iPXE, GRUB i386-pc and GRUB x86_64-efi

@@ -7,6 +7,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "lib"))
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: not in `make test`; `make test-intel` runs them")
+
+
 def pytest_unconfigure(config):
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:

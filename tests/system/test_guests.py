@@ -1,22 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The tiny guests of tests/guests: each is booted as a module, no network, and must say "ok NAME" (or what its
 folder's `expect` file says: regular expressions that appear in this order on the machine's serial line)."""
-import json
-
 import pytest
-from host import BUILD, ROOT, Host, config_file, modules
-
-GUESTS = sorted(p.parent.name for p in (ROOT / "tests" / "guests").glob("*/main.c"))
-
-
-def settings(name):
-    file = ROOT / "tests" / "guests" / name / "vm.json"
-    return json.loads(file.read_text()) if file.exists() else {}
-
-
-def expected(name):
-    file = ROOT / "tests" / "guests" / name / "expect"
-    return file.read_text().splitlines() if file.exists() else [rf"\[{name}\] ok {name}$"]
+from guests import GUESTS, expected, settings
+from host import BUILD, Host, config_file, modules
 
 
 def run(name, tmp_path, **host):

@@ -4,15 +4,16 @@
 # Debian's Python, which python3-pytest belongs to.
 # Two files at a time.
 PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider --tb=short --durations=12 -n 2 --dist loadfile
+QUICK := -m 'not long'
 TEST_GUEST := $(O)/guest/initrd.gz
 
 $(TEST_GUEST): tools/getguest.sh
 	$(call say,GUEST,'Debian cloud kernel and busybox initrd')
 	$(Q)tools/getguest.sh $(O)/guest
 
-.PHONY: test lint unit system bench fuzz run test-setup
+.PHONY: test test-intel lint unit system bench fuzz run test-setup
 test: test-setup
-	$(Q)$(PYTEST) tests
+	$(Q)$(PYTEST) $(QUICK) tests
 test-setup: setup
 	$(Q)$(MAKE) --no-print-directory all guests $(O)/hv-hctest.elf $(TEST_GUEST)
 
@@ -21,7 +22,9 @@ lint:
 unit: | $(DEPS)/.fetched
 	$(Q)$(PYTEST) tests/test_unit.py
 system: test-setup
-	$(Q)$(PYTEST) tests/system
+	$(Q)$(PYTEST) $(QUICK) tests/system
+test-intel: test-setup
+	$(Q)$(PYTEST) tests/system/test_bochs*.py
 SECONDS_EACH ?= 600
 fuzz: | $(DEPS)/.fetched
 	$(Q)FUZZ_SECONDS=$(SECONDS_EACH) $(PYTEST) tests/test_fuzz.py

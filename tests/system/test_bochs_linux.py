@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The whole main job on Bochs' CPUs: GRUB from an ISO, e1000, management, Debian's kernel uploaded over REST, a VM of two vCPUs, its
+userspace on its console."""
+import pytest
+from bochs import BochsHost
+from host import INITRD, KERNEL
+from models import INTEL, RYZEN, SKYLAKE, VMX, param
+
+# The one that runs on every change. The self-tests of the kernel's ciphers would take half of the time.
+QUICK = SKYLAKE if VMX else RYZEN
+BOOT = {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet cryptomgr.notests"}
+# More instructions a second than Bochs manages: then nothing but idling waits for the clock.
+IPS = 150_000_000
+
+
+def run(model, cpus):
+    with BochsHost(model=model.name, cpus=cpus, mem=512, ips=IPS) as h:
+        api = h.ready().api
+        api.upload("vmlinuz", KERNEL)
+        api.upload("initrd", INITRD)
+        api.post("/v1/vms", {"name": "deb", "vcpus": 2, "memory": "192MiB", "boot": BOOT})
+        api.post("/v1/vms/deb/actions/start")
+        text = api.wait_console("deb", "guest userspace up", 200)
+        assert " 2 CPUs" in text.split("guest userspace up", 1)[1].split("\n")[0]
+        position = api.console("deb")[1]
+        api.raw("POST", "/v1/vms/deb/console", b"echo $((6*7))-is-the-answer\n")
+        api.wait_console("deb", "42-is-the-answer", 30, since=position)
+        api.post("/v1/vms/deb/actions/shutdown")
+        assert "power" in str(api.wait_state("deb", "stopped", 60)["reason"]).lower()
+        assert h.unknown_msrs() <= model.probed
+
+
+@pytest.mark.parametrize("model", [param(m, *([] if m is QUICK else [pytest.mark.long])) for m in [RYZEN, *INTEL]])
+def test_one_cpu(model):
+    run(model, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", [param(RYZEN), param(SKYLAKE)])
+def test_two_cpus(model):
+    run(model, 2)
