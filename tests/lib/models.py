@@ -9,7 +9,7 @@ from guests import GUESTS, expected, settings
 from host import BUILD, config_file
 
 # To be True as soon as hv runs guests with VMX: switches on everything here that is Intel's.
-VMX = False
+VMX = True
 
 
 @dataclass
