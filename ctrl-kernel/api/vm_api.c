@@ -28,6 +28,7 @@ const char *const exit_names[HV_EXIT_KINDS] = {
 	[HV_EXIT_INVALID] = "invalid",
 	[HV_EXIT_INIT] = "init",
 	[HV_EXIT_DESC] = "descriptor",
+	[HV_EXIT_EOI] = "eoi",
 	[HV_EXIT_OTHER] = "other",
 };
 

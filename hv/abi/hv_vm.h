@@ -104,6 +104,7 @@ enum hv_exit_kind {
 	HV_EXIT_INIT,
 	HV_EXIT_DESC,
 	HV_EXIT_OTHER,
+	HV_EXIT_EOI, /* of a level-triggered interrupt, where the CPU keeps the local APIC */
 };
 
 /* ---- registers -------------------------------------------------------------------------------------- */

@@ -295,8 +295,7 @@ static unsigned best_shift(const struct mem *m, uint64_t page_off, hpa_t hpa, ui
 {
 	if ((va | hpa) % LARGE_SIZE != 0 || run_pages < LARGE_PAGES || left < LARGE_SIZE)
 		return PAGE_SHIFT;
-	if (giga && (va | hpa) % GIGA_SIZE == 0 && left >= GIGA_SIZE &&
-	    is_giga(m, page_off, hpa))
+	if (giga && (va | hpa) % GIGA_SIZE == 0 && left >= GIGA_SIZE && is_giga(m, page_off, hpa))
 		return GIGA_SHIFT;
 	return LARGE_SHIFT;
 }

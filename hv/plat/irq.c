@@ -65,7 +65,7 @@ static void dispatch_other(unsigned vector)
 		kick_handler();
 	else if (vector == VEC_FLUSH)
 		flush_handler();
-	else if (vector != VEC_KICK)
+	else if (vector != VEC_KICK && vector != VEC_POSTED)
 		__atomic_fetch_add(&irq_unclaimed, 1, __ATOMIC_RELAXED);
 }
 

@@ -36,6 +36,7 @@ enum vector {
 	VEC_KICK = 0xf1,
 	VEC_FLUSH = 0xf2,
 	VEC_STOP = 0xf3,
+	VEC_POSTED = 0xf4, /* to a guest; in hv it says nothing (vm/vlapic_irq.c) */
 	VEC_SPURIOUS = 0xff,
 };
 void ipi_send(unsigned cpu_index, enum vector v);

@@ -300,13 +300,18 @@ void sched_wait_off(struct sched_ent *e)
 		__builtin_ia32_pause();
 }
 
-void sched_kick(struct sched_ent *e)
+void sched_send(struct sched_ent *e, enum vector v)
 {
 	unsigned cpu = __atomic_load_n(&e->cpu, __ATOMIC_RELAXED);
 
 	/* If it starts just now it sees the caller's change: sched_switch sets `running` by an exchange. */
 	if (__atomic_load_n(&e->running, __ATOMIC_RELAXED) && cpu != this_cpu()->index)
-		ipi_send(cpu, VEC_KICK);
+		ipi_send(cpu, v);
+}
+
+void sched_kick(struct sched_ent *e)
+{
+	sched_send(e, VEC_KICK);
 }
 
 void sched_set_weight(struct sched_ent *e, uint32_t weight)

@@ -88,6 +88,7 @@ bool sched_handoff(struct sched_ent *to, uint32_t why);
 /* Makes a running entity leave guest mode so that it looks at its state again (pending interrupt). The caller has
  * set what it shall see by an atomic read-modify-write. */
 void sched_kick(struct sched_ent *e);
+void sched_send(struct sched_ent *e, enum vector v); /* the same with another interrupt */
 void sched_set_weight(struct sched_ent *e, uint32_t weight);
 void sched_group_init(struct sched_group *g, uint32_t cap_percent);
 /* After all members are dead and off their CPUs, before they are freed. */

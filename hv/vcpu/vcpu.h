@@ -182,6 +182,19 @@ enum vcpu_attention {
 	ATT_ANSWER = 64, /* the parked access was answered */
 };
 
+/*
+ * A local APIC that the CPU keeps in a page of its own for a guest in x2APIC mode (vm/vlapic_virt.c). By the vCPU itself in its
+ * turn; enable(false) also while it has none.
+ */
+struct vendor_apic {
+	bool notified; /* VEC_POSTED brings what is in the descriptor to a running guest without an exit */
+	uint32_t *(*page)(struct vcpu *v); /* hv's address; laid out as the xAPIC's registers */
+	void (*enable)(struct vcpu *v, bool on, hpa_t descriptor);
+	void (*state)(struct vcpu *v, uint8_t irr_top, uint8_t isr_top); /* after enable; 0: none */
+	void (*request)(struct vcpu *v, uint8_t irr_top); /* IRR of the page has changed */
+	void (*watch_eois)(struct vcpu *v, const uint64_t vectors[4]); /* these exit: HV_EXIT_EOI */
+};
+
 struct vendor {
 	const char *name;
 	enum hv_virt virt;
@@ -189,6 +202,8 @@ struct vendor {
 	bool (*npt_1g)(void); /* the nested tables may have 1 GiB leaves */
 	/* NULL: usable, else why not (for people). Boot CPU. */
 	const char *(*probe)(void);
+	/* After probe; NULL: never one. */
+	const struct vendor_apic *(*apic_init)(void);
 	/* Each CPU, after probe. */
 	int (*cpu_enable)(struct cpu *c);
 	int (*vcpu_create)(struct vcpu *v, hpa_t npt_root, struct account *acct);
@@ -220,6 +235,8 @@ struct vendor {
 };
 extern const struct vendor *vendor; /* [I] NULL: no VMs here; vendor_reason says why */
 extern const char *vendor_reason;
+extern const struct vendor_apic *vendor_apic; /* [I] NULL: the CPU keeps no APIC for guests */
+
 extern const struct vendor vendor_svm, vendor_vmx;
 void vendor_init(void); /* boot CPU: picks one */
 

@@ -4,6 +4,7 @@
 #include "hv/lib/log.h"
 
 const struct vendor *vendor;
+const struct vendor_apic *vendor_apic;
 const char *vendor_reason = "hv has not looked yet";
 
 void vendor_init(void)
@@ -16,5 +17,8 @@ void vendor_init(void)
 		return;
 	}
 	vendor = found;
-	log_printf("virtualization: %s", vendor->name);
+	if (vendor->apic_init)
+		vendor_apic = vendor->apic_init();
+	log_printf("virtualization: %s%s%s", vendor->name, vendor_apic ? ", APIC in the CPU" : "",
+		   vendor_apic && vendor_apic->notified ? " with posted interrupts" : "");
 }

@@ -260,6 +260,8 @@ static int vmx_vcpu_create(struct vcpu *v, hpa_t npt_root, struct account *acct)
 			       .eptp = npt_root | vmx_features.eptp_bits,
 			       .cpu = ~0u};
 	v->arch = a;
+	if (vmx_apic_create(a, acct))
+		return -HVE_NOMEM;
 	vmclear(a->vmcs_pa); /* the form of a VMCS is the CPU's (SDM3 25.11.3) */
 	opened = vmx_open(a);
 	write_controls(a);
@@ -277,6 +279,7 @@ static void vmx_vcpu_destroy(struct vcpu *v, struct account *acct)
 	vmclear(a->vmcs_pa); /* the CPU may still hold it, and write it back */
 	if (pc->current == a)
 		pc->current = NULL;
+	vmx_apic_destroy(a, acct);
 	hv_page_free(acct, a->vmcs);
 }
 
@@ -334,6 +337,7 @@ const struct vendor vendor_vmx = {
 	.npt_format = PT_EPT,
 	.npt_1g = vmx_npt_1g,
 	.probe = vmx_probe,
+	.apic_init = vmx_apic_init,
 	.cpu_enable = vmx_cpu_enable,
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_destroy = vmx_vcpu_destroy,

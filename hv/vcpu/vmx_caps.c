@@ -119,6 +119,8 @@ const char *vmx_caps_choose(const struct vmx_caps *in, struct vmx_features *out)
 		why = choose_controls(in, &f);
 	if (why)
 		return why;
+	f.apic = (in->proc >> 32 & PROC_TPR_SHADOW) && (in->proc2 >> 32 & PROC2_APIC) == PROC2_APIC;
+	f.posted = f.apic && (in->pin >> 32 & PIN_POSTED);
 	f.insn_info = in->basic & BASIC_INSN_INFO;
 	f.preemption_shift = in->misc & 31;
 	f.eptp_bits = EPTP_WB | EPTP_WALK_4;

@@ -131,6 +131,11 @@ static void decode_rdpmc(struct vcpu *v)
 	v->exit.exception.vector = VECTOR_GP; /* no counters are shown */
 }
 
+static void decode_eoi(struct vcpu *v)
+{
+	v->exit.exception.vector = (uint8_t)vmread(VMCS_QUALIFICATION);
+}
+
 static void decode_undefined(struct vcpu *v)
 {
 	v->exit.exception.vector = VECTOR_UD;
@@ -186,7 +191,9 @@ static const struct exit_reason exit_reasons[REASONS] = {
 	[REASON_MONITOR] = UNDEFINED,
 	[REASON_PAUSE] = {HV_EXIT_PAUSE, true, NULL},
 	[REASON_BAD_MC] = {HV_EXIT_INVALID, false, NULL},
-	[42 ... 47] = UNEXPECTED,
+	[42 ... 44] = UNEXPECTED,
+	[REASON_EOI] = {HV_EXIT_EOI, false, decode_eoi},
+	[46 ... 47] = UNEXPECTED,
 	[REASON_EPT_VIOLATION] = {HV_EXIT_MMIO, false, decode_ept},
 	[REASON_EPT_MISCONFIG] = UNEXPECTED,
 	[REASON_INVEPT] = UNDEFINED,

@@ -17,11 +17,11 @@ static uint8_t *msr_map; /* [I] [owns] what exits */
 /* hv's own values of what stays the guest's between exits. */
 static uint64_t host_star, host_lstar, host_sfmask; /* [I] the same on all CPUs */
 
-static void msr_open(uint32_t msr, bool write)
+void vmx_msr_open(uint8_t *map, uint32_t msr, bool write)
 {
 	uint32_t at = (msr < 0xc0000000u ? MAP_LOW : MAP_HIGH) + (write ? MAP_WRITE : 0);
 
-	msr_map[at + (msr & 0x1fff) / 8] &= (uint8_t) ~(1u << msr % 8);
+	map[at + (msr & 0x1fff) / 8] &= (uint8_t) ~(1u << msr % 8);
 }
 
 int vmx_make_msr_map(void)
@@ -35,11 +35,11 @@ int vmx_make_msr_map(void)
 		return -HVE_NOMEM;
 	memset(msr_map, 0xff, PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
-		msr_open(both[i], false);
-		msr_open(both[i], true);
+		vmx_msr_open(msr_map, both[i], false);
+		vmx_msr_open(msr_map, both[i], true);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(reads); i++)
-		msr_open(reads[i], false);
+		vmx_msr_open(msr_map, reads[i], false);
 	host_star = rdmsr(MSR_STAR);
 	host_lstar = rdmsr(MSR_LSTAR);
 	host_sfmask = rdmsr(MSR_SFMASK);

@@ -23,7 +23,9 @@
 /* SDM3 appendix B. Segment fields: the ES one + 2 * enum hv_seg. */
 enum vmcs_field {
 	VMCS_VPID = 0x0000,
+	VMCS_POSTED_VECTOR = 0x0002,
 	VMCS_GUEST_SELECTOR = 0x0800,
+	VMCS_INTERRUPT_STATUS = 0x0810,
 	VMCS_HOST_ES = 0x0c00,
 	VMCS_HOST_CS = 0x0c02,
 	VMCS_HOST_SS = 0x0c04,
@@ -33,7 +35,10 @@ enum vmcs_field {
 	VMCS_HOST_TR = 0x0c0c,
 	VMCS_MSR_BITMAP = 0x2004,
 	VMCS_TSC_OFFSET = 0x2010,
+	VMCS_VIRTUAL_APIC = 0x2012,
+	VMCS_POSTED_DESCRIPTOR = 0x2016,
 	VMCS_EPTP = 0x201a,
+	VMCS_EOI_EXITS = 0x201c, /* four, 2 apart */
 	VMCS_ENCLS_BITMAP = 0x202e,
 	VMCS_GUEST_PHYSICAL = 0x2400,
 	VMCS_LINK = 0x2800,
@@ -56,6 +61,7 @@ enum vmcs_field {
 	VMCS_ENTRY_MSR_LOADS = 0x4014,
 	VMCS_ENTRY_EVENT = 0x4016,
 	VMCS_ENTRY_ERROR = 0x4018,
+	VMCS_TPR_THRESHOLD = 0x401c,
 	VMCS_PROC2 = 0x401e,
 	VMCS_PLE_GAP = 0x4020,
 	VMCS_PLE_WINDOW = 0x4022,
@@ -113,6 +119,7 @@ enum vmcs_field {
 #define PIN_NMI (1u << 3)
 #define PIN_VIRTUAL_NMI (1u << 5)
 #define PIN_PREEMPTION (1u << 6)
+#define PIN_POSTED (1u << 7)
 #define PROC_INTERRUPT_WINDOW (1u << 2)
 #define PROC_TSC_OFFSET (1u << 3)
 #define PROC_HLT (1u << 7)
@@ -138,6 +145,7 @@ enum vmcs_field {
 #define PROC2_UNRESTRICTED (1u << 7)
 #define PROC2_APIC_REGISTERS (1u << 8)
 #define PROC2_INTERRUPT_DELIVERY (1u << 9)
+#define PROC2_APIC (PROC2_X2APIC | PROC2_APIC_REGISTERS | PROC2_INTERRUPT_DELIVERY)
 #define PROC2_PAUSE_LOOP (1u << 10)
 #define PROC2_INVPCID (1u << 12)
 #define PROC2_ENCLS (1u << 15)
@@ -180,6 +188,7 @@ enum vmx_reason {
 	REASON_MONITOR = 39,
 	REASON_PAUSE = 40,
 	REASON_BAD_MC = 41,
+	REASON_EOI = 45,
 	REASON_EPT_VIOLATION = 48,
 	REASON_EPT_MISCONFIG = 49,
 	REASON_INVEPT = 50,
@@ -237,6 +246,7 @@ struct vmx_vcpu {
 	uint32_t entry_event; /* [p] */
 	void *vmcs;           /* [owns] hv's address; nobody but the CPU looks into it */
 	hpa_t vmcs_pa;        /* [I] */
+	void *apic_page;      /* [owns] virtual-APIC page; NULL: not offered */
 	uint64_t eptp;        /* [I] */
 	uint64_t rsp, rflags; /* [p] as in the VMCS: an entry writes what has changed */
 	uint64_t host_cr3;    /* [p] as in the VMCS */
@@ -271,6 +281,8 @@ struct vmx_features {
 	uint32_t pin, proc, proc2, exit, entry; /* the controls all VMCSs have in common */
 	uint64_t eptp_bits;
 	bool ept_1g, invept_one, invvpid_one;
+	bool apic;                 /* the CPU can keep an x2APIC (vmx_apic.c) */
+	bool posted;               /* and takes posted interrupts */
 	bool insn_info;            /* INS and OUTS tell segment and address size */
 	unsigned preemption_shift; /* the timer counts TSC ticks >> this */
 };
@@ -332,7 +344,12 @@ int vmx_msr(struct vcpu *v, uint32_t msr, bool write, uint64_t *value);
 void vmx_msrs_load(struct vmx_vcpu *a);
 void vmx_msrs_save(struct vmx_vcpu *a);
 int vmx_make_msr_map(void);
+void vmx_msr_open(uint8_t *map, uint32_t msr, bool write); /* it does not exit any more */
 hpa_t vmx_msr_map(void);
+/* vmx_apic.c */
+const struct vendor_apic *vmx_apic_init(void);
+int vmx_apic_create(struct vmx_vcpu *a, struct account *acct) MUST_CHECK;
+void vmx_apic_destroy(struct vmx_vcpu *a, struct account *acct);
 /* vmx_debug.c */
 void vmx_dr_load(struct vmx_vcpu *a);
 void vmx_dr_save(struct vmx_vcpu *a);

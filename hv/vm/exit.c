@@ -195,6 +195,12 @@ static void exit_invalid(struct vcpu *v)
 	vm_crash(v->vm, HV_VMR_BAD_STATE, v->rip);
 }
 
+/* The CPU keeps the APIC and has taken the EOI; the IO-APIC waits for it. */
+static void exit_eoi(struct vcpu *v)
+{
+	vioapic_eoi(v->vm, v->exit.exception.vector);
+}
+
 /* The vendor did what there was to do. */
 static void exit_nothing(struct vcpu *v)
 {
@@ -227,4 +233,5 @@ void (*const exit_table[HV_EXIT_KINDS])(struct vcpu *v) = {
 	[HV_EXIT_INIT] = exit_other,
 	[HV_EXIT_DESC] = exit_nothing,
 	[HV_EXIT_OTHER] = exit_other,
+	[HV_EXIT_EOI] = exit_eoi,
 };

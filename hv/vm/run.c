@@ -67,6 +67,8 @@ static void attend_irq(struct vcpu *v)
 {
 	int vector;
 
+	if (vendor_apic && vlapic_hand_over(v) && (v->rflags & RFLAGS_IF))
+		v->halted = false;
 	if (!irq_waits(v)) {
 		vendor->window(v, EVENT_INTR, false);
 		return;

@@ -34,7 +34,7 @@ static uint32_t service_word(const struct vlapic *l, unsigned word)
 	return value;
 }
 
-static uint32_t ldr_of(const struct vlapic *l)
+uint32_t vlapic_ldr(const struct vlapic *l)
 {
 	/* x2APIC: cluster and one bit of 16, from the ID (SDM3 11.12.10.2). */
 	return vlapic_x2(l) ? (l->v->index >> 4) << 16 | 1u << (l->v->index & 15) : l->ldr;
@@ -71,7 +71,7 @@ static int reg_read(struct vlapic *l, unsigned reg, uint32_t *value)
 		*value = vlapic_ppr(l);
 		return 0;
 	case APIC_LDR:
-		*value = ldr_of(l);
+		*value = vlapic_ldr(l);
 		return 0;
 	case APIC_SVR:
 		*value = l->svr;
@@ -226,6 +226,8 @@ static int base_write(struct vlapic *l, uint64_t value)
 		off_state(l);
 	__atomic_store_n(&l->base, (l->base & APIC_BASE_BSP) | (value & ~APIC_BASE_BSP),
 			 __ATOMIC_RELAXED);
+	if (x2)
+		vlapic_virt_on(l);
 	vlapic_look(l);
 	return 0;
 }
@@ -359,6 +361,7 @@ void vlapic_destroy(struct vcpu *v)
 static void power_up_state(struct vlapic *l)
 {
 	vlapic_timer_stop(l);
+	vlapic_virt_off(l);
 	memset(l->irr, 0, sizeof(l->irr));
 	memset(l->service, 0, sizeof(l->service));
 	l->depth = 0;
@@ -366,6 +369,7 @@ static void power_up_state(struct vlapic *l)
 	__atomic_store_n(&l->posted, 0, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < 4; i++) {
 		__atomic_store_n(&l->pir[i], 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&l->late[i], 0, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&l->tmr[i], 0, __ATOMIC_RELAXED);
 	}
 	l->irr_top = -1;
@@ -383,6 +387,8 @@ static void power_up_state(struct vlapic *l)
 void vlapic_init(struct vcpu *v)
 {
 	power_up_state(v->lapic);
+	if (vlapic_x2(v->lapic)) /* the mode stays (SDM3 11.12.5.1) */
+		vlapic_virt_on(v->lapic);
 }
 
 void vlapic_reset(struct vcpu *v)

@@ -58,9 +58,16 @@ struct vlapic {
 	unsigned depth;
 	uint8_t service[16];
 	uint64_t tmr[4]; /* [a] */
-	uint64_t pir[4]; /* [a] posted by others */
+	/* The next three are what the CPU takes notifications from, where it does (SDM3 30.6): not to be moved apart. */
+	uint64_t pir[4] ALIGNED(64); /* [a] posted by others */
 	uint32_t
-		posted; /* [a] pir has something; set after the bit, cleared before the bits are taken */
+		posted; /* [a] pir or late has something; set after the bit, cleared before the bits are taken */
+	uint32_t posted_reserved[7];
+	uint64_t
+		late[4]; /* [a] while page: level-triggered ones posted by others (vlapic_virt.c) */
+	uint32_t
+		*page; /* [p] [borrows] the vendor's: IRR, ISR, TPR and PPR are there; NULL: here */
+	uint64_t watched[4]; /* [p] while page: the vectors whose EOI exits */
 	uint32_t tpr, svr, ldr, dfr, esr, tmict, tdcr; /* [p] */
 	uint32_t errors;                               /* [a] for the ESR */
 	uint64_t icr;                                  /* [p] */
@@ -71,6 +78,10 @@ struct vlapic {
 	uint64_t period;       /* [L:timer_lock] ns, periodic mode */
 	uint64_t tsc_deadline; /* [L:timer_lock] */
 };
+
+_Static_assert(offsetof(struct vlapic, posted) == offsetof(struct vlapic, pir) + 32 &&
+		       offsetof(struct vlapic, late) == offsetof(struct vlapic, pir) + 64,
+	       "posted-interrupt descriptor");
 
 static inline bool vlapic_x2(const struct vlapic *l)
 {
@@ -88,7 +99,12 @@ void vlapic_merge(struct vlapic *l);                   /* pir -> irr */
 void vlapic_set_own(struct vlapic *l, uint8_t vector); /* an edge interrupt to itself */
 void vlapic_look(struct vlapic *l);                    /* something may be takeable now */
 uint32_t vlapic_ppr(const struct vlapic *l);
+uint32_t vlapic_ldr(const struct vlapic *l);
 void vlapic_error(struct vlapic *l, uint32_t bit); /* any CPU */
+
+/* vlapic_virt.c */
+void vlapic_virt_on(struct vlapic *l);  /* x2APIC mode has begun; by the vCPU itself */
+void vlapic_virt_off(struct vlapic *l); /* it ends; the vCPU does not run elsewhere */
 
 /* vlapic_ipi.c */
 void vlapic_icr_write(struct vlapic *l, uint64_t icr);

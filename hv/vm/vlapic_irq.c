@@ -45,6 +45,7 @@ void vlapic_error(struct vlapic *l, uint32_t bit)
 void vlapic_accept(struct vcpu *v, uint8_t vector, bool level)
 {
 	struct vlapic *l = v->lapic;
+	bool late;
 
 	if (!vlapic_enabled(l))
 		return;
@@ -53,12 +54,17 @@ void vlapic_accept(struct vcpu *v, uint8_t vector, bool level)
 		return;
 	}
 	tmr_set(l, vector, level);
+	late = level && __atomic_load_n(&l->page, __ATOMIC_RELAXED);
 	/* Whoever set the bit before has done the rest, or is about to: a storm of one vector costs one kick. */
-	if (__atomic_fetch_or(&l->pir[vector >> 6], bit_of(vector), __ATOMIC_ACQ_REL) &
+	if (__atomic_fetch_or(late ? &l->late[vector >> 6] : &l->pir[vector >> 6], bit_of(vector),
+			      __ATOMIC_ACQ_REL) &
 	    bit_of(vector))
 		return;
 	__atomic_store_n(&l->posted, 1, __ATOMIC_RELEASE); /* pairs with vlapic_merge() */
-	vcpu_attend(v, ATT_IRQ, BLOCK_HALT);
+	__atomic_fetch_or(&v->attention, ATT_IRQ, __ATOMIC_SEQ_CST);
+	sched_unblock(&v->ent, BLOCK_HALT);
+	/* A CPU that takes notifications in guest mode need not leave it. */
+	sched_send(&v->ent, !late && l->page && vendor_apic->notified ? VEC_POSTED : VEC_KICK);
 }
 
 /* What others posted and is not in irr yet has an ATT_IRQ of its own, or will have. */
@@ -72,6 +78,10 @@ void vlapic_set_own(struct vlapic *l, uint8_t vector)
 {
 	if (!vlapic_enabled(l))
 		return;
+	if (UNLIKELY(l->page != NULL)) {
+		vlapic_accept(l->v, vector, false);
+		return;
+	}
 	tmr_set(l, vector, false);
 	l->irr[vector >> 6] |= bit_of(vector);
 	if (vector > l->irr_top)
@@ -81,8 +91,8 @@ void vlapic_set_own(struct vlapic *l, uint8_t vector)
 
 void vlapic_merge(struct vlapic *l)
 {
-	if (LIKELY(!__atomic_load_n(&l->posted, __ATOMIC_RELAXED)))
-		return;
+	if (LIKELY(!__atomic_load_n(&l->posted, __ATOMIC_RELAXED)) || l->page)
+		return; /* the page's are vlapic_hand_over's */
 	/* Cleared before the words are taken: a bit posted after this sets it again. */
 	__atomic_exchange_n(&l->posted, 0, __ATOMIC_ACQ_REL);
 	for (unsigned i = 0; i < 4; i++)

@@ -150,6 +150,8 @@ void vlapic_accept(struct vcpu *v, uint8_t vector, bool level); /* any */
 int vlapic_pending(
 	struct vcpu *v); /* the vector that may be taken now, -1: none; merges what others posted */
 void vlapic_take(struct vcpu *v, uint8_t vector); /* IRR -> ISR */
+/* Where the CPU keeps the APIC (vendor->apic): what was posted goes to it. True: it would deliver one if IF is set. */
+bool vlapic_hand_over(struct vcpu *v);
 bool vlapic_takes_pic(struct vcpu *v); /* LINT0 is ExtINT and unmasked, or the APIC is off */
 bool vlapic_send(struct vcpu *from, struct vm *vm, uint64_t dest, bool logical, unsigned mode,
 		 uint8_t vector, bool level, unsigned shorthand,

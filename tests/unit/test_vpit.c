@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: hv/vm/vlapic.c
 // SRC: hv/vm/vlapic_irq.c
+// SRC: hv/vm/vlapic_virt.c
 // SRC: hv/vm/vlapic_ipi.c
 // SRC: hv/vm/vlapic_timer.c
 // SRC: hv/vm/vpic.c

@@ -96,10 +96,20 @@ static inline void fake_pass(uint64_t ns)
 	fake_ns = end;
 }
 
-void sched_kick(struct sched_ent *e)
+static enum vector fake_sent; /* the last kick's */
+void sched_send(struct sched_ent *e, enum vector v)
 {
 	(void)e;
+	fake_sent = v;
 	fake_kicks++;
+}
+void sched_kick(struct sched_ent *e)
+{
+	sched_send(e, VEC_KICK);
+}
+hpa_t hv_to_phys(const void *p)
+{
+	return (hpa_t)(uintptr_t)p;
 }
 void sched_unblock(struct sched_ent *e, uint32_t why)
 {
@@ -179,6 +189,7 @@ static int vendor_msr(struct vcpu *v, uint32_t msr, bool write, uint64_t *value)
 }
 static const struct vendor fake_vendor = {.context = context, .msr = vendor_msr};
 const struct vendor *vendor = &fake_vendor;
+const struct vendor_apic *vendor_apic;
 
 static unsigned fake_notified;
 static void notified(void *ctx)

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The local APIC kept by the CPU (vendor_apic; SDM3 chapter 30). In x2APIC mode IRR, ISR, TPR and PPR then live in a page
+ * that the CPU works on by itself: it delivers, takes EOIs, task priorities and self-IPIs without an exit. hv only adds what
+ * others posted, says which EOIs it wants to hear of (level-triggered ones: the IO-APIC waits for them), and wakes the vCPU
+ * from HLT. In xAPIC mode, where an access is to memory, everything is done by vlapic_irq.c.
+ *
+ *   posted (pir) --- CPU, where it takes notifications in guest mode, or vlapic_hand_over ---> page IRR ---> CPU
+ *   level  (late) --------------------- vlapic_hand_over, after the EOI exits are set -------> page IRR ---> CPU
+ */
+#include "hv/vm/vlapic.h"
+#include "hv/lib/string.h"
+
+#define WORDS 8u /* 32-bit registers of a bitmap, 16 bytes apart */
+
+static uint32_t *reg(const struct vlapic *l, unsigned number)
+{
+	return &l->page[number * 4];
+}
+
+static void add_requests(struct vlapic *l, unsigned word, uint64_t bits)
+{
+	*reg(l, APIC_IRR + word * 2) |= (uint32_t)bits;
+	*reg(l, APIC_IRR + word * 2 + 1) |= (uint32_t)(bits >> 32);
+}
+
+static int top_of(const struct vlapic *l, unsigned first)
+{
+	for (int i = WORDS - 1; i >= 0; i--) {
+		uint32_t word = *reg(l, first + (unsigned)i);
+
+		if (word)
+			return i * 32 + 31 - __builtin_clz(word);
+	}
+	return 0;
+}
+
+/* A vector whose last request was level-triggered: its EOI goes to the IO-APIC. Before such a request gets into IRR. */
+static void watch_eois(struct vlapic *l)
+{
+	uint64_t tmr[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		tmr[i] = __atomic_load_n(&l->tmr[i], __ATOMIC_ACQUIRE);
+	if (!memcmp(tmr, l->watched, sizeof(tmr)))
+		return;
+	memcpy(l->watched, tmr, sizeof(tmr));
+	vendor_apic->watch_eois(l->v, tmr);
+}
+
+/* What stands in the page is the state now; nothing is left outside it. */
+static void fill_page(struct vlapic *l)
+{
+	memset(l->page, 0, PAGE_SIZE);
+	*reg(l, APIC_ID) = l->v->index;
+	*reg(l, APIC_VER) = APIC_VERSION;
+	*reg(l, APIC_LDR) = vlapic_ldr(l);
+	*reg(l, APIC_TPR) = l->tpr;
+	*reg(l, APIC_PPR) = vlapic_ppr(l);
+	for (unsigned i = 0; i < 4; i++)
+		add_requests(l, i, l->irr[i]);
+	for (unsigned i = 1; i <= l->depth; i++)
+		*reg(l, APIC_ISR + l->service[i] / 32) |= 1u << l->service[i] % 32;
+	memset(l->irr, 0, sizeof(l->irr));
+	l->irr_top = -1;
+	l->depth = 0;
+}
+
+void vlapic_virt_on(struct vlapic *l)
+{
+	if (!vendor_apic || l->page)
+		return;
+	vlapic_merge(l);
+	l->page = vendor_apic->page(l->v);
+	fill_page(l);
+	memset(l->watched, 0, sizeof(l->watched));
+	vendor_apic->enable(l->v, true, hv_to_phys(l->pir));
+	vendor_apic->watch_eois(l->v, l->watched);
+	vendor_apic->state(l->v, (uint8_t)top_of(l, APIC_IRR), (uint8_t)top_of(l, APIC_ISR));
+	__atomic_fetch_or(&l->v->attention, ATT_IRQ, __ATOMIC_RELAXED);
+}
+
+/* On the way to reset or to "off": what was there is lost (SDM3 11.4.3). */
+void vlapic_virt_off(struct vlapic *l)
+{
+	if (!l->page)
+		return;
+	l->page = NULL;
+	vendor_apic->enable(l->v, false, 0);
+}
+
+/* What was posted under one word of the bitmaps. */
+static void take_word(struct vlapic *l, unsigned i)
+{
+	uint64_t bits = 0;
+
+	if (__atomic_load_n(&l->pir[i], __ATOMIC_RELAXED))
+		bits = __atomic_exchange_n(&l->pir[i], 0, __ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&l->late[i], __ATOMIC_RELAXED))
+		bits |= __atomic_exchange_n(&l->late[i], 0, __ATOMIC_ACQUIRE);
+	if (bits)
+		add_requests(l, i, bits);
+}
+
+bool vlapic_hand_over(struct vcpu *v)
+{
+	struct vlapic *l = v->lapic;
+	bool posted;
+	int top;
+
+	if (!l->page)
+		return false;
+	/* Cleared before the words are taken: a bit posted after this sets it again. */
+	posted = __atomic_load_n(&l->posted, __ATOMIC_RELAXED) &&
+		 __atomic_exchange_n(&l->posted, 0, __ATOMIC_ACQ_REL);
+	if (posted) {
+		watch_eois(l);
+		for (unsigned i = 0; i < 4; i++)
+			take_word(l, i);
+	}
+	top = top_of(l, APIC_IRR);
+	if (posted)
+		vendor_apic->request(v, (uint8_t)top);
+	return top >> 4 > (int)(*reg(l, APIC_PPR) >> 4);
+}
