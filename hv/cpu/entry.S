@@ -169,8 +169,8 @@ trap_from_user:
 	mov %rbx, UREGS_RBX(%rdi)
 	mov %rax, UREGS_RAX(%rdi)
 	popq UREGS_RDI(%rdi)
-	pop %rax		/* vector */
-	mov %rax, UREGS_ENTERED(%rdi)
+	pop %rbx		/* vector */
+	mov %rbx, UREGS_ENTERED(%rdi)
 	pop %rdx		/* error code */
 	popq UREGS_RIP(%rdi)
 	pop %rcx		/* cs */
@@ -180,7 +180,7 @@ trap_from_user:
 	mov ENTER_ERROR(%rsp), %rsi
 	mov ENTER_CR2(%rsp), %rdi
 	mov %rdx, (%rsi)
-	cmp $VECTOR_PF, %eax
+	cmp $VECTOR_PF, %ebx
 	jne 1f
 	mov %cr2, %rdx
 	mov %rdx, (%rdi)
@@ -236,8 +236,10 @@ FUNC(syscall_entry)
 	mov %rcx, UREGS_RSP(%rsp)
 	movq $ASM_TRAP_SYSCALL, UREGS_ENTERED(%rsp)
 	mov %gs:CPU_KERNEL_RSP, %rsp
-	mov $ASM_TRAP_SYSCALL, %eax
-user_leave:
+	mov $ASM_TRAP_SYSCALL, %ebx
+user_leave:		/* ebx = the trap */
+	SPECULATION_EXIT
+	mov %ebx, %eax
 	pop %r15
 	pop %r14
 	pop %r13
@@ -283,6 +285,7 @@ FUNC(user_enter)
 	jne .Liret
 	mov UREGS_RSP(%rdi), %rsp
 	mov UREGS_RDI(%rdi), %rdi
+	SPECULATION_ENTRY
 	swapgs
 	sysretq
 .Liret:
@@ -294,11 +297,12 @@ FUNC(user_enter)
 	mov UREGS_R11(%rdi), %r11
 	mov UREGS_RCX(%rdi), %rcx
 	mov UREGS_RDI(%rdi), %rdi
+	SPECULATION_ENTRY
 	swapgs
 	iretq
 .Lbad_rip:
 	movq $0, (%rsi)
-	mov $13, %eax
+	mov $13, %ebx
 	movq $13, UREGS_ENTERED(%rdi)
 	jmp user_leave
 END(user_enter)

@@ -53,7 +53,11 @@ static const char *const defence_names[DEFENCES] = {
 
 enum { IN_ORDER = 1, NO_L1TF = 2, NO_MDS = 4, HAS_RETBLEED = 8, HAS_ITS = 16, HAS_RFDS = 32 };
 
-/* Family 6. A model without a row is a big core that has what IA32_ARCH_CAPABILITIES does not deny. */
+/*
+ * Family 6. ITS: those where a guest's branches count in hv (Ice Lake to Rocket Lake have it within one mode only, and
+ * in IBPB until new microcode). A model without a row is a big core that has what IA32_ARCH_CAPABILITIES
+ * does not deny.
+ */
 static const struct intel_model {
 	uint8_t model, its_from_stepping, traits;
 } intel_models[] = {
@@ -84,13 +88,6 @@ static const struct intel_model {
 	{0x66, 0, HAS_RETBLEED},           /* Cannon Lake */
 	{0xa5, 0, HAS_RETBLEED | HAS_ITS}, /* Comet Lake */
 	{0xa6, 0, HAS_RETBLEED | HAS_ITS},
-	{0x6a, 0, HAS_ITS}, /* Ice Lake */
-	{0x6c, 0, HAS_ITS},
-	{0x7d, 0, HAS_ITS},
-	{0x7e, 0, HAS_ITS},
-	{0x8c, 0, HAS_ITS}, /* Tiger Lake */
-	{0x8d, 0, HAS_ITS},
-	{0xa7, 0, HAS_ITS},  /* Rocket Lake */
 	{0x97, 0, HAS_RFDS}, /* Alder Lake, Raptor Lake: their small cores */
 	{0x9a, 0, HAS_RFDS},
 	{0xb7, 0, HAS_RFDS},

@@ -116,6 +116,27 @@ struct speculation {
 	enum speculation_returns returns;
 };
 
+/* ---- speculation_cpu.c ---- */
+
+extern struct speculation speculation; /* [I] after boot */
+
+/* Boot CPU, once, after cpu_init and before the other CPUs start: chooses, switches hv's code, reports. */
+void speculation_init(const char *cmdline);
+/* Another CPU, after cpu_init: the registers. False: it cannot do what the boot CPU does. */
+bool speculation_init_ap(void) MUST_CHECK;
+
+/* Domains: a VM's id, or this with the id of a program that serves no VM. Ids are not used again. 0: none yet. */
+#define SPECULATION_PROG_DOMAIN (1ull << 32)
+void speculation_change_domain(struct cpu *c, uint64_t domain);
+/* At the beginning of each turn of a vCPU or program. */
+static inline void speculation_enter_domain(struct cpu *c, uint64_t domain)
+{
+	if (UNLIKELY(c->domain != domain))
+		speculation_change_domain(c, domain);
+}
+
+/* ---- speculation.c ---- */
+
 void speculation_choose(const struct speculation_facts *in, const struct speculation_request *req,
 			struct speculation *out);
 /* Reads mitigations= out of a command line; unknown(word) for each word that means nothing. */

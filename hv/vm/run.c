@@ -7,6 +7,7 @@
  * looks at the attention word: between them no wake-up is lost.
  */
 #include "hv/vm/vm.h"
+#include "hv/cpu/speculation.h"
 #include "hv/cpu/x86.h"
 #include "hv/lib/string.h"
 
@@ -272,6 +273,7 @@ static void vcpu_turn(struct sched_ent *e)
 	struct vcpu *v = CONTAINER_OF(e, struct vcpu, ent);
 	struct cpu *c = this_cpu();
 
+	speculation_enter_domain(c, v->vm->id);
 	fpu_switch(&v->fpu);
 	vendor->load(v, c);
 	do {
