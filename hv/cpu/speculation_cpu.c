@@ -8,6 +8,7 @@
  */
 #include "hv/cpu/speculation.h"
 
+#include "hv/abi/hv_abi.h"
 #include "hv/cpu/asm.h"
 #include "hv/cpu/x86.h"
 #include "hv/lib/log.h"
@@ -191,7 +192,7 @@ static const char *or_none(const char *text)
 
 static void report(const struct speculation_request *req)
 {
-	char on[112], off[112], open[112];
+	char on[HV_SPEC_TEXT], off[HV_SPEC_TEXT], open[HV_SPEC_TEXT];
 
 	speculation_defences_text(req->with & ~speculation.defences, off, sizeof(off));
 	if (off[0] != '\0')
