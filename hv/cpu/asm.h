@@ -43,6 +43,9 @@
 #define SITE_RSB 4
 #define SITE_VERW 5
 
+/* Distance of the retpolines for two registers (thunks.S) */
+#define THUNK_SIZE 32
+
 #ifdef __ASSEMBLER__
 
 #define FUNC(name)                                                                                 \

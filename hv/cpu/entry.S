@@ -246,7 +246,7 @@ user_leave:		/* ebx = the trap */
 	pop %r12
 	pop %rbp
 	pop %rbx
-	ret
+	RETURN
 END(syscall_entry)
 
 /* ---- unsigned user_enter(struct uregs *r, uint64_t *error, uint64_t *cr2) ----------------------------------------- */
@@ -325,7 +325,7 @@ FUNC(msr_read_safe)
 	or %rdx, %rax
 	mov %rax, (%rsi)
 	xor %eax, %eax
-	ret
+	RETURN
 END(msr_read_safe)
 
 FUNC(msr_write_safe)
@@ -335,9 +335,9 @@ FUNC(msr_write_safe)
 	shr $32, %rdx
 2:	wrmsr
 	xor %eax, %eax
-	ret
+	RETURN
 3:	mov $-HVE_INVAL, %eax
-	ret
+	RETURN
 	FIXUP 1b, 3b
 	FIXUP 2b, 3b
 END(msr_write_safe)

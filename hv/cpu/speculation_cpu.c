@@ -12,6 +12,8 @@
 #include "hv/cpu/asm.h"
 #include "hv/cpu/x86.h"
 #include "hv/lib/log.h"
+#include "hv/lib/string.h"
+#include "hv/mm/init.h"
 
 #define MSR_SPEC_CTRL 0x48u /* SDM4 2.1, APM2 3.2.9 */
 #define SPEC_CTRL_IBRS (1ull << 0)
@@ -31,7 +33,11 @@ struct site {
 	uint64_t kind; /* SITE_ in asm.h */
 };
 extern const struct site speculation_sites_start[], speculation_sites_end[];
+/* thunks.S, hv.ld */
 extern void speculation_fill_returns(void);
+extern const uint8_t speculation_thunks[], zen_return_thunk[], zen_alias_return_thunk[];
+extern const uint8_t zen_alias_page[], zen_alias_untrain[], zen_alias_safe_return[];
+extern uint8_t __x86_return_thunk[];
 
 struct speculation speculation RO_AFTER_INIT;
 
@@ -169,12 +175,95 @@ static void switch_site(const struct site *site)
 	site->at[1] = 0x90;
 }
 
-static void switch_code(const struct speculation *s)
+static void switch_sites(const struct speculation *s)
 {
-	open_text(true);
 	for (size_t i = 0; &speculation_sites_start[i] != speculation_sites_end; i++)
 		if (site_on(speculation_sites_start[i].kind, s))
 			switch_site(&speculation_sites_start[i]);
+}
+
+/*
+ * Branches to thunks are CALL or JMP with a distance of four bytes. They are found by looking for any five bytes that
+ * would be one: by accident that takes a 0xe8 or 0xe9 and then four bytes that say one of seventeen places, and
+ * tests/system/test_speculation.py compares with the disassembler's word.
+ */
+enum { BRANCH_SIZE = 5, OP_CALL = 0xe8, OP_JMP = 0xe9, REGISTERS = 16 };
+
+static const uint8_t *branch_target(const uint8_t *at)
+{
+	int32_t distance;
+
+	memcpy(&distance, at + 1, sizeof(distance));
+	return at + BRANCH_SIZE + distance;
+}
+
+static void write_branch(uint8_t *at, const uint8_t *to)
+{
+	int32_t distance = (int32_t)(to - (at + BRANCH_SIZE));
+
+	at[0] = OP_JMP;
+	memcpy(at + 1, &distance, sizeof(distance));
+}
+
+/* call *%reg with prefixes of no meaning in front, so that it returns to the same place; jmp *%reg with INT3 behind. */
+static void write_indirect(uint8_t *at, unsigned reg)
+{
+	const uint8_t call[] = {0x2e, 0x2e, reg < 8 ? 0x2e : 0x41, 0xff, (uint8_t)(0xd0 + reg % 8)};
+	const uint8_t high[] = {0x41, 0xff, (uint8_t)(0xe0 + reg % 8), 0xcc, 0xcc};
+	const uint8_t low[] = {0xff, (uint8_t)(0xe0 + reg % 8), 0xcc, 0xcc, 0xcc};
+
+	memcpy(at, at[0] == OP_CALL ? call : reg < 8 ? low : high, BRANCH_SIZE);
+}
+
+static void write_return(uint8_t *at)
+{
+	static const uint8_t ret[BRANCH_SIZE] = {0xc3, 0xcc, 0xcc, 0xcc, 0xcc};
+
+	memcpy(at, ret, BRANCH_SIZE);
+}
+
+static void drop_thunk(uint8_t *at, const struct speculation *s)
+{
+	const uint8_t *to = branch_target(at);
+	uint64_t offset = (uint64_t)(to - speculation_thunks);
+
+	if (to == __x86_return_thunk) {
+		if (at[0] == OP_JMP && s->returns == RETURNS_PLAIN)
+			write_return(at);
+	} else if (offset < REGISTERS * THUNK_SIZE && offset % THUNK_SIZE == 0) {
+		if (!(s->defences & DEFENCE(RETPOLINE)))
+			write_indirect(at, (unsigned)(offset / THUNK_SIZE));
+	}
+}
+
+static void drop_thunks(const struct speculation *s)
+{
+	for (uint8_t *at = (uint8_t *)(uint64_t)image_start; at + BRANCH_SIZE <= text_end; at++)
+		if (at[0] == OP_CALL || at[0] == OP_JMP)
+			drop_thunk(at, s);
+}
+
+static void set_returns(enum speculation_returns returns)
+{
+	if (returns == RETURNS_UNTRAIN)
+		write_branch(__x86_return_thunk, zen_return_thunk);
+	if (returns == RETURNS_ALIAS)
+		write_branch(__x86_return_thunk, zen_alias_return_thunk);
+}
+
+/* The page of the two pieces at the two addresses they run at; without it (no memory) safe returns stay off. */
+static bool map_aliases(void)
+{
+	return mm_map_text(zen_alias_untrain, zen_alias_page) == 0 &&
+	       mm_map_text(zen_alias_safe_return, zen_alias_page) == 0;
+}
+
+static void switch_code(const struct speculation *s)
+{
+	open_text(true);
+	set_returns(s->returns);
+	switch_sites(s);
+	drop_thunks(s);
 	open_text(false);
 }
 
@@ -213,6 +302,8 @@ void speculation_init(const char *cmdline)
 	speculation_parse(cmdline, &req, unknown_word);
 	speculation_choose(&facts, &req, &s);
 	facts.refused = init_registers(s.defences);
+	if (s.returns == RETURNS_ALIAS && !map_aliases())
+		facts.refused |= DEFENCE(SAFE_RET);
 	speculation_choose(&facts, &req, &s);
 	open_text(true); /* the decision lies among what is read-only after boot */
 	speculation = s;

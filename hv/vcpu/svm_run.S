@@ -105,6 +105,6 @@ svm_enter:
 
 	add	$16, %rsp
 	pop	%rbp
-	ret
+	RETURN
 	.size svm_enter, . - svm_enter
 	.section .note.GNU-stack, "", @progbits
