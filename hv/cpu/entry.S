@@ -201,6 +201,7 @@ FUNC(paranoid_entry)
 	lfence
 	CLAC
 	cld
+	SPECULATION_EXIT	/* a program may have been on the CPU */
 	mov %rsp, %rdi
 	call trap_paranoid
 	test %ebx, %ebx

@@ -128,7 +128,7 @@ bool speculation_init_ap(void) MUST_CHECK;
 /* Domains: a VM's id, or this with the id of a program that serves no VM. Ids are not used again. 0: none yet. */
 #define SPECULATION_PROG_DOMAIN (1ull << 32)
 void speculation_change_domain(struct cpu *c, uint64_t domain);
-/* At the beginning of each turn of a vCPU or program. */
+/* In each turn of a vCPU or program, after fpu_switch(): that writes the last owner's registers, through the cache. */
 static inline void speculation_enter_domain(struct cpu *c, uint64_t domain)
 {
 	if (UNLIKELY(c->domain != domain))

@@ -145,8 +145,8 @@ static void prog_run(struct sched_ent *e)
 
 	if (p->waiting && !wait_done(p))
 		return;
-	speculation_enter_domain(c, domain_of(p));
 	borrowed = fpu_borrowed(p, c);
+	speculation_enter_domain(c, domain_of(p));
 	space_use(p, c);
 	while (!c->need_resched) {
 		unsigned trap = user_enter(&p->regs, &error, &cr2);

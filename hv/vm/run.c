@@ -273,9 +273,9 @@ static void vcpu_turn(struct sched_ent *e)
 	struct vcpu *v = CONTAINER_OF(e, struct vcpu, ent);
 	struct cpu *c = this_cpu();
 
-	speculation_enter_domain(c, v->vm->id);
 	fpu_switch(&v->fpu);
 	vendor->load(v, c);
+	speculation_enter_domain(c, v->vm->id);
 	do {
 		if (UNLIKELY(v->attention) && (!attend(v) || c->need_resched))
 			break;
