@@ -106,7 +106,7 @@ def measure(parts=None):
     return result
 
 
-DEFENCES = ["rsb", "verw", "retpoline", "safe-ret", "exit-ibpb", "rsb,verw,retpoline,safe-ret"]
+DEFENCES = ["rsb", "verw", "retpoline", "safe-ret", "exit-ibpb", "clear-regs", "rsb,verw,retpoline,safe-ret,clear-regs"]
 
 
 def defences():

@@ -42,6 +42,7 @@
 #define SITE_ALIAS 3
 #define SITE_RSB 4
 #define SITE_VERW 5
+#define SITE_CLEAR 6
 
 /* Distance of the retpolines for two registers (thunks.S) */
 #define THUNK_SIZE 32

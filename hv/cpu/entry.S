@@ -201,7 +201,7 @@ FUNC(paranoid_entry)
 	lfence
 	CLAC
 	cld
-	SPECULATION_EXIT	/* a program may have been on the CPU */
+	SPECULATION_EXIT esi, edi, r8d, r9d, r10d, r11d /* a program may have been on the CPU */
 	mov %rsp, %rdi
 	call trap_paranoid
 	test %ebx, %ebx
@@ -239,7 +239,7 @@ FUNC(syscall_entry)
 	mov %gs:CPU_KERNEL_RSP, %rsp
 	mov $ASM_TRAP_SYSCALL, %ebx
 user_leave:		/* ebx = the trap */
-	SPECULATION_EXIT
+	SPECULATION_EXIT ecx, edx, esi, edi, r8d, r9d, r10d, r11d
 	mov %ebx, %eax
 	pop %r15
 	pop %r14

@@ -16,6 +16,7 @@
 #define NEED_MISSING (1u << 31)
 
 static const char *const issue_names[ISSUES] = {
+	[ISSUE_SPECTRE_V1] = "spectre-v1",
 	[ISSUE_SPECTRE_V2] = "spectre-v2",
 	[ISSUE_RSB] = "rsb",
 	[ISSUE_BHI] = "bhi",
@@ -42,10 +43,11 @@ static const char *const defence_names[DEFENCES] = {
 	[DEFENCE_VERW] = "verw",
 	[DEFENCE_SAFE_RET] = "safe-ret",
 	[DEFENCE_BP_REDUCE] = "bp-reduce",
+	[DEFENCE_CLEAR_REGS] = "clear-regs",
 };
 
 /* Code of hv's own: any CPU can run it. */
-#define SOFTWARE (DEFENCE(RETPOLINE) | DEFENCE(RSB) | DEFENCE(SAFE_RET))
+#define SOFTWARE (DEFENCE(RETPOLINE) | DEFENCE(RSB) | DEFENCE(SAFE_RET) | DEFENCE(CLEAR_REGS))
 /* Harmless where the CPU lacks it, or found out by trying: may be forced on. */
 #define FORCEABLE (SOFTWARE | DEFENCE(IBPB) | DEFENCE(EXIT_IBPB) | DEFENCE(L1D) | DEFENCE(VERW))
 
@@ -163,8 +165,10 @@ static void intel_needs(const struct speculation_facts *in, uint32_t *needs)
 {
 	uint32_t traits = intel_traits(in);
 
-	if (traits & IN_ORDER)
+	if (traits & IN_ORDER) {
+		memset(needs, 0, ISSUES * sizeof(*needs));
 		return;
+	}
 	intel_branches(in, traits, needs);
 	intel_buffers(in, traits, needs);
 }
@@ -240,6 +244,8 @@ static void issue_needs(const struct speculation_facts *in, uint32_t *needs)
 	memset(needs, 0, ISSUES * sizeof(*needs));
 	if (in->tcg)
 		return;
+	/* hv's bounds checks were not searched for it. */
+	needs[ISSUE_SPECTRE_V1] = DEFENCE(CLEAR_REGS) | NEED_MISSING;
 	if (in->intel) {
 		intel_needs(in, needs);
 	} else if (in->amd) {

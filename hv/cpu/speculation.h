@@ -20,6 +20,7 @@
 #include "hv/cpu/cpu.h"
 
 enum speculation_issue {
+	ISSUE_SPECTRE_V1, /* bounds checks overtaken */
 	ISSUE_SPECTRE_V2, /* branch targets trained by others */
 	ISSUE_RSB,        /* return targets left by others */
 	ISSUE_BHI,        /* branch history of others */
@@ -37,16 +38,17 @@ enum speculation_issue {
 
 enum speculation_defence {
 	DEFENCE_RETPOLINE,
-	DEFENCE_IBRS,      /* enhanced IBRS, or AMD's automatic one; for good */
-	DEFENCE_BHI_DIS,   /* SPEC_CTRL.BHI_DIS_S; for good */
-	DEFENCE_STIBP,     /* for good */
-	DEFENCE_RSB,       /* the unmatched returns after an exit */
-	DEFENCE_IBPB,      /* on a change of domain */
-	DEFENCE_EXIT_IBPB, /* after every exit; also in the place of safe returns */
-	DEFENCE_L1D,       /* flush on a change of domain */
-	DEFENCE_VERW,      /* before every entry */
-	DEFENCE_SAFE_RET,  /* return thunks */
-	DEFENCE_BP_REDUCE, /* AMD's BP_CFG.BpSpecReduce; for good */
+	DEFENCE_IBRS,       /* enhanced IBRS, or AMD's automatic one; for good */
+	DEFENCE_BHI_DIS,    /* SPEC_CTRL.BHI_DIS_S; for good */
+	DEFENCE_STIBP,      /* for good */
+	DEFENCE_RSB,        /* the unmatched returns after an exit */
+	DEFENCE_IBPB,       /* on a change of domain */
+	DEFENCE_EXIT_IBPB,  /* after every exit; also in the place of safe returns */
+	DEFENCE_L1D,        /* flush on a change of domain */
+	DEFENCE_VERW,       /* before every entry */
+	DEFENCE_SAFE_RET,   /* return thunks */
+	DEFENCE_BP_REDUCE,  /* AMD's BP_CFG.BpSpecReduce; for good */
+	DEFENCE_CLEAR_REGS, /* of a guest or program, after every exit */
 	DEFENCES,
 };
 #define DEFENCE(name) (1u << DEFENCE_##name)

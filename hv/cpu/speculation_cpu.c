@@ -144,7 +144,7 @@ static void open_text(bool open)
 
 static bool site_on(uint64_t kind, const struct speculation *s)
 {
-	const uint32_t at_exit = DEFENCE(EXIT_IBPB) | DEFENCE(RSB) |
+	const uint32_t at_exit = DEFENCE(EXIT_IBPB) | DEFENCE(RSB) | DEFENCE(CLEAR_REGS) |
 				 (s->returns >= RETURNS_UNTRAIN ? DEFENCE(SAFE_RET) : 0);
 
 	switch (kind) {
@@ -158,6 +158,8 @@ static bool site_on(uint64_t kind, const struct speculation *s)
 		return s->returns == RETURNS_ALIAS;
 	case SITE_RSB:
 		return s->defences & DEFENCE(RSB);
+	case SITE_CLEAR:
+		return s->defences & DEFENCE(CLEAR_REGS);
 	case SITE_VERW:
 		return s->defences & DEFENCE(VERW);
 	default:

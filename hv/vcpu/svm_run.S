@@ -101,7 +101,7 @@ svm_enter:
 	vmload	%rax
 	cli
 	stgi
-	SPECULATION_EXIT
+	SPECULATION_EXIT ebx, ecx, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
 
 	add	$16, %rsp
 	pop	%rbp

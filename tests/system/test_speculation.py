@@ -8,7 +8,7 @@ import pytest
 from host import BUILD, Host, config_file, modules
 
 CR0_WP = 1 << 16
-ALL = ["retpoline", "rsb", "ibpb", "exit-ibpb", "l1d", "verw", "safe-ret"]
+ALL = ["retpoline", "rsb", "ibpb", "exit-ibpb", "l1d", "verw", "safe-ret", "clear-regs"]
 # Models without the hypervisor bit are taken for the real ones.
 EPYC, ZEN1, ZEN3, SKYLAKE = "EPYC,+svm", "EPYC,+svm,-hypervisor", "EPYC-Milan,+svm,-hypervisor", "Skylake-Server,-hypervisor"
 
@@ -46,9 +46,9 @@ def test_all_forced_on(tmp_path, cpu):
 
 
 @pytest.mark.parametrize("cpu,defences,missing,still", [
-    (ZEN1, "retpoline rsb safe-ret", "ibpb", "spectre-v2"),
-    (ZEN3, "retpoline rsb safe-ret", "ibpb verw", "spectre-v2 srso tsa"),
-    (SKYLAKE, "retpoline rsb", "ibpb l1d verw", "spectre-v2 meltdown l1tf mds"),
+    (ZEN1, "retpoline rsb safe-ret clear-regs", "ibpb", "spectre-v1 spectre-v2"),
+    (ZEN3, "retpoline rsb safe-ret clear-regs", "ibpb verw", "spectre-v1 spectre-v2 srso tsa"),
+    (SKYLAKE, "retpoline rsb clear-regs", "ibpb l1d verw", "spectre-v1 spectre-v2 meltdown l1tf mds"),
 ], ids=["zen1", "zen3", "skylake"])
 def test_chosen_for_the_cpu(cpu, defences, missing, still):
     """TCG hides what it does not emulate: old microcode, as far as hv can see."""
@@ -63,7 +63,7 @@ def test_chosen_for_the_cpu(cpu, defences, missing, still):
 def test_switched_off():
     with Host(cpu=ZEN1, options="ip=dhcp mgmt.insecure=1 mitigations=off") as h:
         on, off, unclosed = line(h)
-        assert on == [] and off == ["retpoline", "rsb", "ibpb", "safe-ret"]
+        assert on == [] and off == ["retpoline", "rsb", "ibpb", "safe-ret", "clear-regs"]
         assert h.ready().api.get("/v1/host")["speculation"]["vulnerable"] == unclosed != []
 
 
@@ -71,7 +71,7 @@ def test_words_that_do_nothing_are_named():
     with Host(cpu=ZEN1, options="ip=dhcp mgmt.insecure=1 mitigations=no-rsb,ibrs,everything,no-verw") as h:
         h.serial.wait(r'mitigations=: "everything" means nothing here and is ignored', 20)
         h.serial.wait(r"mitigations=: this CPU does not offer ibrs", 20)
-        assert line(h)[:2] == [["retpoline", "safe-ret"], ["rsb", "ibpb"]]
+        assert line(h)[:2] == [["retpoline", "safe-ret", "clear-regs"], ["rsb", "ibpb"]]
         assert h.ready().api.get("/v1/host")["configuration_errors"] == []
 
 
