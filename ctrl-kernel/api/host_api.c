@@ -5,6 +5,7 @@
 #include "ctrl-kernel/api/api.h"
 
 #include <stdio.h>
+#include <string.h>
 #include "net/net.h"
 #include "net/nic.h"
 #include "ctrl-kernel/ops/host.h"
@@ -68,6 +69,32 @@ static void write_virtualization(struct out *o, const struct hv_host_info *h)
 		out_str(o, "reason", h->virt_reason);
 	else
 		out_null(o, "reason");
+	out_close(o, '}');
+}
+
+/* hv's names, with a blank between them, as a list. */
+static void write_names(struct out *o, const char *field, const char *names)
+{
+	char name[HV_SPEC_TEXT];
+
+	out_array(o, field);
+	for (const char *at = names; *at;) {
+		size_t n = strcspn(at, " ");
+
+		snprintf(name, sizeof(name), "%.*s", (int)n, at);
+		out_str(o, NULL, name);
+		at += n + (at[n] == ' ');
+	}
+	out_close(o, ']');
+}
+
+static void write_speculation(struct out *o, const struct hv_host_info *h)
+{
+	out_object(o, "speculation");
+	write_names(o, "vulnerable", h->spec_issues);
+	write_names(o, "open", h->spec_open);
+	write_names(o, "defences", h->spec_defences);
+	write_names(o, "off", h->spec_off);
 	out_close(o, '}');
 }
 
@@ -163,6 +190,7 @@ void api_host(struct api_call *call)
 	out_u64(&o, "heap", heap);
 	write_memory(&o, &h);
 	write_virtualization(&o, &h);
+	write_speculation(&o, &h);
 	write_network(&o);
 	write_notes(&o);
 	out_close(&o, '}');

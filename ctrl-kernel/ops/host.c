@@ -29,6 +29,8 @@ void host_info(struct hv_host_info *out)
 		snprintf(out->virt_reason, sizeof(out->virt_reason), "not known");
 	out->virt_reason[sizeof(out->virt_reason) - 1] = '\0';
 	out->cpu_model[sizeof(out->cpu_model) - 1] = '\0';
+	out->spec_issues[HV_SPEC_TEXT - 1] = out->spec_open[HV_SPEC_TEXT - 1] = '\0';
+	out->spec_defences[HV_SPEC_TEXT - 1] = out->spec_off[HV_SPEC_TEXT - 1] = '\0';
 }
 
 uint64_t host_memory_spare(void)

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define HV_ABI_VERSION 1
+#define HV_ABI_VERSION 2
 #define HV_PAGE_SIZE 4096u
 
 enum hv_error {
@@ -236,6 +236,8 @@ _Static_assert(sizeof(struct hv_info) <= HV_PAGE_SIZE, "the information page is 
 /* ---- host ----------------------------------------------------------------------------------------- */
 enum hv_virt { HV_VIRT_NONE = 0, HV_VIRT_SVM = 1, HV_VIRT_VMX = 2 };
 
+#define HV_SPEC_TEXT 112u
+
 struct hv_host_info {
 	uint32_t cpus;
 	uint32_t virt;        /* enum hv_virt */
@@ -254,6 +256,11 @@ struct hv_host_info {
 	uint32_t objects; /* live kernel objects, for leak checks */
 	uint32_t reserved;
 	uint64_t boot_epoch; /* UTC seconds from the RTC at hv start, 0 if unreadable */
+	/* Speculation, as names with a blank between them (docs/speculation.md). */
+	char spec_issues[HV_SPEC_TEXT];   /* this CPU has */
+	char spec_open[HV_SPEC_TEXT];     /* of these: not, or not fully, defended */
+	char spec_defences[HV_SPEC_TEXT]; /* in force */
+	char spec_off[HV_SPEC_TEXT];      /* needed, but switched off or not offered by the CPU */
 };
 
 #endif

@@ -10,6 +10,7 @@
 #include "hv/boot/smp.h"
 #include "hv/boot/start.h"
 #include "hv/cpu/asm.h"
+#include "hv/cpu/speculation.h"
 #include "hv/cpu/x86.h"
 #include "hv/lib/log.h"
 #include "hv/mm/frame.h"
@@ -147,6 +148,7 @@ static void init_virtualization(void)
 static void hv_run(void)
 {
 	cpu_init(this_cpu());
+	speculation_init(boot_info.cmdline);
 	plat_init(boot_info.rsdp_len == 0 ? NULL : boot_info.rsdp_copy, boot_info.rsdp_len);
 	init_virtualization();
 	sched_init_cpu();

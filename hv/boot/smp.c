@@ -10,6 +10,7 @@
 #include "hv/boot/smp.h"
 
 #include "hv/boot/start.h"
+#include "hv/cpu/speculation.h"
 #include "hv/cpu/x86.h"
 #include "hv/lib/log.h"
 #include "hv/lib/string.h"
@@ -71,6 +72,8 @@ NORETURN void ap_main(struct cpu *c)
 	if (lacks != NULL)
 		refuse(lacks);
 	cpu_init(c);
+	if (!speculation_init_ap())
+		refuse("the boot CPU's defences against speculation");
 	plat_init_ap();
 	__atomic_store_n(&ap_state, AP_COMPARE, __ATOMIC_RELEASE);
 	if (!time_compare_ap(c->index))

@@ -35,6 +35,18 @@
 
 #define ASM_TRAP_SYSCALL 0x200
 
+/* What a place in the code belongs to that is switched at boot (.speculation_sites; enum in speculation_cpu.c) */
+#define SITE_EXIT 0
+#define SITE_EXIT_IBPB 1
+#define SITE_UNTRAIN 2
+#define SITE_ALIAS 3
+#define SITE_RSB 4
+#define SITE_VERW 5
+#define SITE_CLEAR 6
+
+/* Distance of the retpolines for two registers (thunks.S) */
+#define THUNK_SIZE 32
+
 #ifdef __ASSEMBLER__
 
 #define FUNC(name)                                                                                 \

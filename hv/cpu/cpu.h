@@ -28,7 +28,8 @@ struct cpu {
 	void *vendor;              /* [p] SVM/VMX per-CPU pages */
 	uint64_t idle_ns;          /* [p] */
 	unsigned windows_open;     /* [p] */
-	struct tss *tss;           /* [owns] */
+	uint64_t domain; /* [p] whose traces its predictors and caches hold (speculation.h) */
+	struct tss *tss; /* [owns] */
 };
 /* entry.S knows these four by number (hv/cpu/asm.h). */
 _Static_assert(offsetof(struct cpu, user_frame) == 8 && offsetof(struct cpu, kernel_rsp) == 16 &&
@@ -57,7 +58,8 @@ struct cpu_features {
 	uint64_t xcr0_mask;  /* valid XCR0 bits */
 	unsigned xsave_size; /* bytes with all of them */
 	uint32_t family, model, stepping;
-	bool amd, intel;
+	bool amd, intel; /* Hygon counts as AMD */
+	bool tcg;        /* QEMU without hardware virtualization */
 	char model_name[64];
 };
 extern struct cpu_features cpu_features;

@@ -66,7 +66,7 @@ static void detect_xsave(struct cpu_features *f, uint32_t max)
 
 	f->xsave = f->xsave && max >= 0xd;
 	/* QEMU 7.2 hangs when CR4.OSXSAVE is set on a model whose leaf 0xd.1 is empty (Opteron_G5). */
-	if (f->xsave && is_qemu_tcg() && cpuid(0xd, 1).eax == 0)
+	if (f->xsave && f->tcg && cpuid(0xd, 1).eax == 0)
 		f->xsave = false;
 	f->xsave_size = FXSAVE_SIZE;
 	if (!f->xsave)
@@ -114,6 +114,7 @@ static void detect(struct cpu_features *f)
 
 	memset(f, 0, sizeof(*f));
 	detect_vendor(f);
+	f->tcg = is_qemu_tcg();
 	detect_standard(f, max);
 	detect_xsave(f, max);
 	detect_extended(f, max_ext);

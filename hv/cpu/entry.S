@@ -169,8 +169,8 @@ trap_from_user:
 	mov %rbx, UREGS_RBX(%rdi)
 	mov %rax, UREGS_RAX(%rdi)
 	popq UREGS_RDI(%rdi)
-	pop %rax		/* vector */
-	mov %rax, UREGS_ENTERED(%rdi)
+	pop %rbx		/* vector */
+	mov %rbx, UREGS_ENTERED(%rdi)
 	pop %rdx		/* error code */
 	popq UREGS_RIP(%rdi)
 	pop %rcx		/* cs */
@@ -180,7 +180,7 @@ trap_from_user:
 	mov ENTER_ERROR(%rsp), %rsi
 	mov ENTER_CR2(%rsp), %rdi
 	mov %rdx, (%rsi)
-	cmp $VECTOR_PF, %eax
+	cmp $VECTOR_PF, %ebx
 	jne 1f
 	mov %cr2, %rdx
 	mov %rdx, (%rdi)
@@ -201,6 +201,7 @@ FUNC(paranoid_entry)
 	lfence
 	CLAC
 	cld
+	SPECULATION_EXIT esi, edi, r8d, r9d, r10d, r11d /* a program may have been on the CPU */
 	mov %rsp, %rdi
 	call trap_paranoid
 	test %ebx, %ebx
@@ -236,15 +237,17 @@ FUNC(syscall_entry)
 	mov %rcx, UREGS_RSP(%rsp)
 	movq $ASM_TRAP_SYSCALL, UREGS_ENTERED(%rsp)
 	mov %gs:CPU_KERNEL_RSP, %rsp
-	mov $ASM_TRAP_SYSCALL, %eax
-user_leave:
+	mov $ASM_TRAP_SYSCALL, %ebx
+user_leave:		/* ebx = the trap */
+	SPECULATION_EXIT ecx, edx, esi, edi, r8d, r9d, r10d, r11d
+	mov %ebx, %eax
 	pop %r15
 	pop %r14
 	pop %r13
 	pop %r12
 	pop %rbp
 	pop %rbx
-	ret
+	RETURN
 END(syscall_entry)
 
 /* ---- unsigned user_enter(struct uregs *r, uint64_t *error, uint64_t *cr2) ----------------------------------------- */
@@ -283,6 +286,7 @@ FUNC(user_enter)
 	jne .Liret
 	mov UREGS_RSP(%rdi), %rsp
 	mov UREGS_RDI(%rdi), %rdi
+	SPECULATION_ENTRY
 	swapgs
 	sysretq
 .Liret:
@@ -294,11 +298,12 @@ FUNC(user_enter)
 	mov UREGS_R11(%rdi), %r11
 	mov UREGS_RCX(%rdi), %rcx
 	mov UREGS_RDI(%rdi), %rdi
+	SPECULATION_ENTRY
 	swapgs
 	iretq
 .Lbad_rip:
 	movq $0, (%rsi)
-	mov $13, %eax
+	mov $13, %ebx
 	movq $13, UREGS_ENTERED(%rdi)
 	jmp user_leave
 END(user_enter)
@@ -321,7 +326,7 @@ FUNC(msr_read_safe)
 	or %rdx, %rax
 	mov %rax, (%rsi)
 	xor %eax, %eax
-	ret
+	RETURN
 END(msr_read_safe)
 
 FUNC(msr_write_safe)
@@ -331,9 +336,9 @@ FUNC(msr_write_safe)
 	shr $32, %rdx
 2:	wrmsr
 	xor %eax, %eax
-	ret
+	RETURN
 3:	mov $-HVE_INVAL, %eax
-	ret
+	RETURN
 	FIXUP 1b, 3b
 	FIXUP 2b, 3b
 END(msr_write_safe)

@@ -111,6 +111,12 @@ void mm_init_tables(void)
 	write_cr3(hv_to_phys(hv_pml4));
 }
 
+int mm_map_text(const void *at, const void *text)
+{
+	return pt_map(&hv_pt, ALIGN_DOWN((uint64_t)at, PAGE_SIZE), hv_to_phys(text), PAGE_SHIFT,
+		      PT_R | PT_X);
+}
+
 static int map_stack(uint64_t top, uint64_t size)
 {
 	for (uint64_t va = top - size; va < top; va += PAGE_SIZE) {

@@ -29,6 +29,9 @@ int mm_map_cpu_area(unsigned index) MUST_CHECK;
 /* Device registers, uncached, not executable. Never unmapped. NULL: no room. */
 void *mm_map_device(hpa_t start, uint64_t len);
 
+/* A page of hv's text at one more address in the image's GiB. NOMEM. */
+int mm_map_text(const void *at, const void *text) MUST_CHECK;
+
 /* The whole TLB of this CPU, global entries too. */
 void mm_flush_tlb(void);
 /* Set by plat/: asks the other CPUs for mm_flush_tlb, without waiting. NULL until then. */

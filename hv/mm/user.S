@@ -26,7 +26,7 @@ FUNC(user_copy)
 	xor %eax, %eax
 .Lout:
 	CLAC
-	ret
+	RETURN
 .Lfault:
 	mov $-FAULT, %eax
 	jmp .Lout

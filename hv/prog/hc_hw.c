@@ -8,6 +8,7 @@
 
 #include "hv/abi/hv_vm.h"
 #include "hv/cpu/cpu.h"
+#include "hv/cpu/speculation.h"
 #include "hv/lib/string.h"
 #include "hv/mm/pool.h"
 #include "hv/mm/user.h"
@@ -240,6 +241,14 @@ static void fill_memory(struct hv_host_info *i)
 	i->mem_modules = __atomic_load_n(&account_modules.pages, __ATOMIC_RELAXED);
 }
 
+static void fill_speculation(struct hv_host_info *i)
+{
+	speculation_issues_text(speculation.issues, i->spec_issues, sizeof(i->spec_issues));
+	speculation_issues_text(speculation.open, i->spec_open, sizeof(i->spec_open));
+	speculation_defences_text(speculation.defences, i->spec_defences, sizeof(i->spec_defences));
+	speculation_defences_text(speculation.off, i->spec_off, sizeof(i->spec_off));
+}
+
 int hc_host_info(struct prog *p, struct object *o, uint64_t *value)
 {
 	struct hv_host_info i = {.cpus = n_cpus};
@@ -252,6 +261,7 @@ int hc_host_info(struct prog *p, struct object *o, uint64_t *value)
 		str_copy(i.virt_reason, vendor_reason, sizeof(i.virt_reason));
 	str_copy(i.cpu_model, cpu_features.model_name, sizeof(i.cpu_model));
 	fill_memory(&i);
+	fill_speculation(&i);
 	i.uptime_ns = time_now();
 	i.idle_ns = sched_idle_ns();
 	i.tsc_khz = tsc_khz;

@@ -5,6 +5,7 @@
  */
 #include "hv/prog/prog.h"
 
+#include "hv/cpu/speculation.h"
 #include "hv/cpu/x86.h"
 
 #define FIRST_INTERRUPT 32u
@@ -129,6 +130,12 @@ static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr
 		fault(p, trap, error, cr2);
 }
 
+/* A vmm and its VM are one domain: what a guest can read of its own device program it may know. */
+static uint64_t domain_of(const struct prog *p)
+{
+	return p->vm ? p->vm->id : SPECULATION_PROG_DOMAIN | p->id;
+}
+
 static void prog_run(struct sched_ent *e)
 {
 	struct prog *p = CONTAINER_OF(e, struct prog, ent);
@@ -139,6 +146,7 @@ static void prog_run(struct sched_ent *e)
 	if (p->waiting && !wait_done(p))
 		return;
 	borrowed = fpu_borrowed(p, c);
+	speculation_enter_domain(c, domain_of(p));
 	space_use(p, c);
 	while (!c->need_resched) {
 		unsigned trap = user_enter(&p->regs, &error, &cr2);

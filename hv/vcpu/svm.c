@@ -3,8 +3,6 @@
  * AMD's virtualization extension (SVM, APM2 chapter 15): finding it, switching it on, making vCPUs, and the begin and
  * end of a vCPU's turn on a CPU. svm_exit.c runs guests and translates exits, svm_event.c injects, svm_state.c knows the
  * registers. These files translate only; what an exit means is decided in vm/.
- *
- * Speculation barriers between guests (IBPB) belong into svm_load, those on entry into svm_run.S.
  */
 #include "hv/vcpu/svm_vmcb.h"
 #include "hv/cpu/x86.h"

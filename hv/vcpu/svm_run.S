@@ -14,6 +14,8 @@
  * physical interrupts leave the guest again (V_INTR_MASKING: the host's IF counts, APM2 15.21.1). After #VMEXIT GIF is
  * 0 until STGI: an interrupt that caused the exit is still pending then, and is taken by irq_take_pending.
  */
+#include "hv/cpu/asm.h"
+#include "hv/cpu/asm.inc"
 #include "hv/vcpu/svm_vmcb.h"
 
 #define RAX 0
@@ -63,6 +65,7 @@ svm_enter:
 	clgi
 	sti
 	vmload	%rax
+	SPECULATION_ENTRY
 	vmrun	%rax
 	vmsave	%rax
 
@@ -98,9 +101,10 @@ svm_enter:
 	vmload	%rax
 	cli
 	stgi
+	SPECULATION_EXIT ebx, ecx, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
 
 	add	$16, %rsp
 	pop	%rbp
-	ret
+	RETURN
 	.size svm_enter, . - svm_enter
 	.section .note.GNU-stack, "", @progbits

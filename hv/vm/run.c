@@ -7,6 +7,7 @@
  * looks at the attention word: between them no wake-up is lost.
  */
 #include "hv/vm/vm.h"
+#include "hv/cpu/speculation.h"
 #include "hv/cpu/x86.h"
 #include "hv/lib/string.h"
 
@@ -277,6 +278,7 @@ static void vcpu_turn(struct sched_ent *e)
 
 	fpu_switch(&v->fpu);
 	vendor->load(v, c);
+	speculation_enter_domain(c, v->vm->id);
 	do {
 		if (UNLIKELY(v->attention) && (!attend(v) || c->need_resched))
 			break;

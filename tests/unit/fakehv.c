@@ -313,6 +313,9 @@ static int host_info(struct hv_host_info *out, uint64_t size)
 	out->idle_ns = now_ns / 2;
 	out->boot_epoch = 1700000000;
 	out->objects = live;
+	strcpy(out->spec_issues, "spectre-v2 rsb");
+	strcpy(out->spec_open, "rsb");
+	strcpy(out->spec_defences, "retpoline");
 	return 0;
 }
 

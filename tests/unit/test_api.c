@@ -132,6 +132,8 @@ static void test_simple(void **state)
 	ask("GET", "/v1/host", NULL);
 	expect(200, "\"virtualization\":{\"kind\":\"none\",\"reason\":\"no SVM here\"}");
 	expect(200, "\"time\":\"2023-11-14T22:13:21.");
+	expect(200, "\"speculation\":{\"vulnerable\":[\"spectre-v2\",\"rsb\"],\"open\":[\"rsb\"],"
+		    "\"defences\":[\"retpoline\"],\"off\":[]}");
 	ask("GET", "/v1/vms", NULL);
 	expect(200, "{\"items\":[]}");
 	ask("GET", "/v1/images", NULL);

@@ -45,10 +45,10 @@ static void test_good(void **state)
 	options_parse("", &o);
 	assert_true(o.net.dhcp);
 	assert_false(o.insecure);
-	options_parse(
-		"  ip=10.0.2.15/24,gw=10.0.2.2\tmgmt.insecure=1 console.guests=all test.hooks=1 "
-		"console=com1 vlan=7 nic=e1000 ",
-		&o);
+	options_parse("  ip=10.0.2.15/24,gw=10.0.2.2\tmgmt.insecure=1 console.guests=all "
+		      "test.hooks=1 mitigations=off "
+		      "console=com1 vlan=7 nic=e1000 ",
+		      &o);
 	assert_false(o.net.dhcp);
 	assert_int_equal(o.net.ip[3], 15);
 	assert_int_equal(o.net.vlan, 7);

@@ -8,7 +8,9 @@ COMMON := -std=gnu11 -m64 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone \
 	-fno-asynchronous-unwind-tables -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. \
 	-fstack-protector-strong -mstack-protector-guard=global -I.
 
-HV_CFLAGS := $(COMMON) -O2 -mcmodel=kernel -mgeneral-regs-only $(WARN)
+# Indirect branches and returns go through hv/cpu/thunks.S; at boot most are turned back (hv/cpu/speculation_cpu.c).
+THUNKS := -mindirect-branch=thunk-extern -mindirect-branch-register -mfunction-return=thunk-extern
+HV_CFLAGS := $(COMMON) -O2 -mcmodel=kernel -mgeneral-regs-only $(THUNKS) $(WARN)
 
 GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
 PROG_BASE := $(COMMON) -Os -mcmodel=small -nostdinc -isystem $(GCC_INCLUDE) -isystem $(NEWLIB)/include

@@ -17,10 +17,10 @@ HV_OBJ := $(call obj,hv,$(HV_SRC))
 VMM_OBJ := $(call obj,prog,$(VMM_SRC))
 CTRL_OBJ := $(call obj,prog,$(CTRL_SRC)) $(call obj,third,$(CTRL_THIRD))
 
-$(O)/obj/hv/%.c.o: %.c
+$(O)/obj/hv/%.c.o: %.c tools/mk/flags.mk
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
-$(O)/obj/hv/%.S.o: %.S
+$(O)/obj/hv/%.S.o: %.S tools/mk/flags.mk
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) -MMD -MP -DIMAGE_CTRL='"$(O)/ctrl.elf"' -DIMAGE_VMM='"$(O)/vmm.elf"' -c $< -o $@
 $(O)/obj/prog/%.c.o: %.c $(NEWLIB)/lib/libc.a
