@@ -35,7 +35,7 @@
 
 #define ASM_TRAP_SYSCALL 0x200
 
-/* What a place in the code belongs to that is switched at boot (.speculation_sites; enum in speculation_cpu.c) */
+/* What a place in the code belongs to that is switched at boot (.speculation_sites; speculation_cpu.c) */
 #define SITE_EXIT 0
 #define SITE_EXIT_IBPB 1
 #define SITE_UNTRAIN 2

@@ -3,7 +3,7 @@
  * Defences against speculation: which of them this machine needs, and where they act. docs/speculation.md says why
  * each is enough.
  *
- *   for good, each CPU     IBRS (enhanced or automatic), STIBP, BHI_DIS_S, ...    speculation_init_cpu()
+ *   for good, each CPU     IBRS (enhanced or automatic), STIBP, BHI_DIS_S, ...    speculation_init(), _init_ap()
  *   change of domain       IBPB, 32 calls that fill the return predictor, L1D     speculation_enter_domain()
  *   after each exit        the few returns without a call, IBPB, untraining       SPECULATION_EXIT (asm.inc)
  *   before each entry      VERW                                                   SPECULATION_ENTRY (asm.inc)

@@ -199,12 +199,13 @@ static const uint8_t *branch_target(const uint8_t *at)
 	return at + BRANCH_SIZE + distance;
 }
 
+/* Over a RET with room behind it, the first byte last: memcpy may return by way of it. */
 static void write_branch(uint8_t *at, const uint8_t *to)
 {
 	int32_t distance = (int32_t)(to - (at + BRANCH_SIZE));
 
-	at[0] = OP_JMP;
 	memcpy(at + 1, &distance, sizeof(distance));
+	at[0] = OP_JMP;
 }
 
 /* call *%reg with prefixes of no meaning in front, so that it returns to the same place; jmp *%reg with INT3 behind. */

@@ -8,6 +8,8 @@ import pytest
 from host import BUILD, Host, config_file, modules
 
 CR0_WP = 1 << 16
+IMAGE_BASE, DIRECT = 0xffffffff80000000, 0xffff800000000000  # hv/mm/layout.h
+PROG_DOMAIN = 1 << 32  # hv/cpu/speculation.h; the control kernel is program 1
 ALL = ["retpoline", "rsb", "ibpb", "exit-ibpb", "l1d", "verw", "safe-ret", "clear-regs"]
 # Models without the hypervisor bit are taken for the real ones.
 EPYC, ZEN1, ZEN3, SKYLAKE = "EPYC,+svm", "EPYC,+svm,-hypervisor", "EPYC-Milan,+svm,-hypervisor", "Skylake-Server,-hypervisor"
@@ -73,6 +75,37 @@ def test_words_that_do_nothing_are_named():
         h.serial.wait(r"mitigations=: this CPU does not offer ibrs", 20)
         assert line(h)[:2] == [["retpoline", "safe-ret", "clear-regs"], ["rsb", "ibpb"]]
         assert h.ready().api.get("/v1/host")["configuration_errors"] == []
+
+
+def domain_of_boot_cpu(host):
+    """cpus[0]->domain, out of the stopped machine's memory."""
+    gdb = ["gdb", "-batch", "-nx", str(BUILD / "hv.debug"), "-ex", 'printf "%lu %lu\\n", (unsigned long)&cpus[0], (unsigned long)&((struct cpu *)0)->domain']
+    at, offset = map(int, subprocess.run(gdb, check=True, capture_output=True, text=True).stdout.split())
+
+    def word(address):
+        base = IMAGE_BASE if address >= IMAGE_BASE else DIRECT
+        return int(host.monitor(f"xp /1gx {address - base:#x}").split("0x")[-1], 16)
+    return lambda: word(word(at) + offset)
+
+
+def test_domain_follows_who_runs():
+    """Two guests that spin on one CPU, and the control kernel between them."""
+    with Host() as h:
+        api = h.ready().api
+        api.upload("spin", BUILD / "guests" / "spin")
+        for name in "ab":
+            api.post("/v1/vms", {"name": name, "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "spin"}})
+            api.post(f"/v1/vms/{name}/actions/start")
+        domain, seen = domain_of_boot_cpu(h), set()
+        for _ in range(300):
+            seen.add(domain())
+            if {1, 2} <= seen:
+                break
+        assert {1, 2} <= seen <= {1, 2, PROG_DOMAIN | 1}, seen
+        for name in "ab":
+            api.post(f"/v1/vms/{name}/actions/stop")
+        api.get("/v1/host")
+        assert domain() == PROG_DOMAIN | 1
 
 
 # ---- the code ----
