@@ -153,6 +153,7 @@ static void hv_run(void)
 	init_virtualization();
 	sched_init_cpu();
 	smp_start(low_page);
+	heartbeat_init();
 	report_up();
 	prog_start_ctrl(&boot_info);
 	sched_loop();

@@ -10,6 +10,8 @@
 /* Boot CPU, after mm_map_cpu_area(0), cpu_init, with cpus[0] set: ACPI, local APIC, IO-APICs, clock, timers, PCI.
  * rsdp: the loader's copy (20 or 36 bytes, rsdp_len), or NULL: search low memory. */
 void plat_init(const void *rsdp, size_t rsdp_len);
+/* Boot CPU, at the end: where an emulator forgets interrupts (heartbeat.c); elsewhere nothing. */
+void heartbeat_init(void);
 /* Each AP, after its cpu_init: local APIC, timer queue. */
 void plat_init_ap(void);
 

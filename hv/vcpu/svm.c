@@ -59,18 +59,13 @@ static int make_maps(void)
 	return 0;
 }
 
-/* "TCGT"CGTCGTCG, CPUID 40000000: its #VMEXIT restores DR7 and leaves the breakpoints themselves in place. */
-static bool is_qemu_tcg(void)
-{
-	return (cpuid(1, 0).ecx & 1u << 31) && cpuid(0x40000000u, 0).ebx == 0x54474354u;
-}
-
 static void read_features(const struct cpuid *c)
 {
 	struct svm_features *f = &svm_features;
 
 	f->asids = c->ebx;
-	f->dr_leak = is_qemu_tcg();
+	/* QEMU's #VMEXIT restores DR7 and leaves the breakpoints themselves in place. */
+	f->dr_leak = cpu_features.tcg;
 	f->next_rip = c->edx & FEATURE_NRIP;
 	f->decode_assist = c->edx & FEATURE_DECODE;
 	f->clean_bits = c->edx & FEATURE_CLEAN;

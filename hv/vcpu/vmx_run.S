@@ -12,6 +12,8 @@
  *
  * VMLAUNCH and VMRESUME come back in line only when they were refused; then nothing was loaded (SDM3 31.2).
  */
+#include "hv/cpu/asm.h"
+#include "hv/cpu/asm.inc"
 #include "hv/vcpu/vmx_vmcs.h"
 
 #define RAX 0
@@ -33,7 +35,7 @@ vmx_enter:
 	cmp	%rsp, A_HOST_RSP(%rsi)
 	jne	.Lhost_rsp
 .Lready:
-	cmpb	$0, A_LAUNCHED(%rsi)
+	cmpb	$1, A_LAUNCHED(%rsi)	/* carry: not yet; nothing below changes that */
 	mov	RAX(%rdi), %rax
 	mov	RCX(%rdi), %rcx
 	mov	RDX(%rdi), %rdx
@@ -49,7 +51,8 @@ vmx_enter:
 	mov	R(14)(%rdi), %r14
 	mov	R(15)(%rdi), %r15
 	mov	RDI(%rdi), %rdi
-	je	.Llaunch
+	SPECULATION_ENTRY
+	jc	.Llaunch
 	vmresume
 	jmp	.Lrefused
 .Llaunch:
@@ -81,10 +84,11 @@ vmx_left:
 	pop	RDI(%rdi)
 	mov	8(%rsp), %rsi
 	movb	$1, A_LAUNCHED(%rsi)
+	SPECULATION_EXIT eax, ebx, ecx, edx, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
 .Lout:
 	add	$16, %rsp
 	pop	%rbp
-	ret
+	RETURN
 
 .Lhost_rsp:
 	mov	$VMCS_HOST_RSP, %eax
