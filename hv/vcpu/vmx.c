@@ -130,6 +130,7 @@ static int vmx_cpu_enable(struct cpu *c)
 	write_cr4(read_cr4() | CR4_VMXE);
 	if (!vmxon(hv_to_phys(region)))
 		return -HVE_NOVIRT;
+	__asm__ volatile("sgdt %0" : "=m"(pc->gdtr));
 	c->vendor = pc;
 	vmx_tlb_enable();
 	return 0;
@@ -226,22 +227,17 @@ static void write_host_state(void)
 	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
 }
 
-struct table_pointer {
-	uint16_t limit;
-	uint64_t base;
-} PACKED;
-
 /* ... and what is this CPU's own. */
 static void write_cpu_state(struct vmx_vcpu *a, struct cpu *c)
 {
-	struct table_pointer gdtr, idtr;
+	const struct vmx_cpu *pc = c->vendor;
+	struct table_pointer idtr;
 
-	__asm__ volatile("sgdt %0; sidt %1" : "=m"(gdtr), "=m"(idtr));
-	vmwrite(VMCS_HOST_GDTR_BASE, gdtr.base);
+	__asm__ volatile("sidt %0" : "=m"(idtr));
+	vmwrite(VMCS_HOST_GDTR_BASE, pc->gdtr.base);
 	vmwrite(VMCS_HOST_IDTR_BASE, idtr.base);
 	vmwrite(VMCS_HOST_GS_BASE, (uint64_t)c);
 	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)c->tss);
-	vmwrite(VMCS_HOST_CR3, a->host_cr3 = c->loaded_cr3);
 	a->host_rsp = 0;
 	a->cpu = c->index;
 }
@@ -295,6 +291,9 @@ static void vmx_load(struct vcpu *v, struct cpu *c)
 		make_current(pc, a);
 	if (moved)
 		write_cpu_state(a, c);
+	/* Within a turn it stays: address spaces are left in the scheduler's loop only. */
+	if (a->host_cr3 != c->loaded_cr3)
+		vmwrite(VMCS_HOST_CR3, a->host_cr3 = c->loaded_cr3);
 	vmx_tlb_load(a, pc, moved);
 	vmx_msrs_load(a);
 	if (read_cr2() != a->cr2)
@@ -303,27 +302,19 @@ static void vmx_load(struct vcpu *v, struct cpu *c)
 		vmx_dr_load(a);
 }
 
-/* An exit leaves a GDT of 64 KiB (SDM3 28.5.2): a program could take what lies behind ours for descriptors. */
-static void restore_gdt_limit(void)
-{
-	struct table_pointer gdtr;
-
-	__asm__ volatile("sgdt %0" : "=m"(gdtr));
-	gdtr.limit = SEL_TSS + 15;
-	__asm__ volatile("lgdt %0" : : "m"(gdtr));
-}
-
 static void vmx_save(struct vcpu *v)
 {
+	struct vmx_cpu *pc = this_cpu()->vendor;
 	struct vmx_vcpu *a = vmx_of(v);
 
 	if (a->dr_live)
 		vmx_dr_save(a);
 	a->cr2 = read_cr2();
 	vmx_msrs_save(a);
-	restore_gdt_limit();
+	/* An exit leaves a GDT of 64 KiB (SDM3 28.5.2): a program could take what lies behind ours for descriptors. */
+	__asm__ volatile("lgdt %0" : : "m"(pc->gdtr));
 	if (n_cpus > 1)
-		clear(this_cpu()->vendor, a);
+		clear(pc, a);
 }
 
 static bool vmx_npt_1g(void)

@@ -23,20 +23,27 @@
 #define CR_GPR(q) ((uint8_t)((q) >> 8 & 15))
 enum { CR_KIND_WRITE = 0, CR_KIND_READ = 1 };
 
-static void decode_pio(struct vcpu *v)
+static __attribute__((noinline)) void decode_string(struct vcpu *v, uint32_t q)
 {
-	uint32_t q = (uint32_t)vmread(VMCS_QUALIFICATION), info;
+	uint32_t info = vmx_features.insn_info ? (uint32_t)vmread(VMCS_INSN_INFO) : 0;
 
+	v->exit.pio.rep = q & IO_REP;
+	v->exit.pio.addr_width = vmx_features.insn_info ? INFO_ADDR_WIDTH(info) : 0;
+	v->exit.pio.seg = vmx_features.insn_info ? INFO_SEGMENT(info) : HV_SEGS;
+}
+
+static inline void decode_pio(struct vcpu *v)
+{
+	uint32_t q = (uint32_t)vmread(VMCS_QUALIFICATION);
+
+	v->exit.head = HV_EXIT_PIO;
+	v->exit.len = (uint8_t)vmread(VMCS_INSN_LEN);
 	v->exit.pio.port = IO_PORT(q);
 	v->exit.pio.width = IO_WIDTH(q);
 	v->exit.pio.in = q & IO_IN;
 	v->exit.pio.string = q & IO_STRING;
-	if (LIKELY(!(q & IO_STRING)))
-		return;
-	info = vmx_features.insn_info ? (uint32_t)vmread(VMCS_INSN_INFO) : 0;
-	v->exit.pio.rep = q & IO_REP;
-	v->exit.pio.addr_width = vmx_features.insn_info ? INFO_ADDR_WIDTH(info) : 0;
-	v->exit.pio.seg = vmx_features.insn_info ? INFO_SEGMENT(info) : HV_SEGS;
+	if (UNLIKELY(q & IO_STRING))
+		decode_string(v, q);
 }
 
 /* The IRET that ended an NMI handler did not get through: it is still in there (SDM3 28.2.3). */
@@ -181,7 +188,7 @@ static const struct exit_reason exit_reasons[REASONS] = {
 	[REASON_VMX_FIRST... REASON_VMX_LAST] = UNDEFINED,
 	[REASON_CR] = {HV_EXIT_DESC, true, decode_cr},
 	[REASON_DR] = {HV_EXIT_DESC, false, decode_dr},
-	[REASON_IO] = {HV_EXIT_PIO, true, decode_pio},
+	[REASON_IO] = UNEXPECTED, /* translate */
 	[REASON_RDMSR] = {HV_EXIT_RDMSR, true, NULL},
 	[REASON_WRMSR] = {HV_EXIT_WRMSR, true, NULL},
 	[REASON_BAD_STATE... REASON_BAD_MSR] = {HV_EXIT_INVALID, false, NULL},
@@ -207,6 +214,21 @@ static const struct exit_reason exit_reasons[REASONS] = {
 	[61 ... 69] = UNEXPECTED,
 };
 
+static inline void translate(struct vcpu *v, uint32_t reason)
+{
+	const struct exit_reason *e = &exit_reasons[reason < REASONS ? reason : REASON_TASK_SWITCH];
+
+	if (reason == REASON_IO) {
+		decode_pio(v);
+		return;
+	}
+	v->exit.head = e->kind;
+	if (LIKELY(e->insn))
+		v->exit.len = (uint8_t)vmread(VMCS_INSN_LEN);
+	if (e->decode)
+		e->decode(v);
+}
+
 /* Into the guest and back (vmx_run.S). What comes back in the two registers is what went in; saying so spares the
  * compiler to keep copies. */
 static inline __attribute__((always_inline)) struct vmx_vcpu *enter(struct vcpu **v)
@@ -231,9 +253,6 @@ static inline void write_changes(struct vcpu *v, struct vmx_vcpu *a)
 		vmwrite(VMCS_GUEST_RSP, v->gpr[HV_RSP]);
 	if (UNLIKELY(v->rflags != a->rflags))
 		vmwrite(VMCS_GUEST_RFLAGS, v->rflags);
-	/* An interrupt may have taken this CPU out of a program's address space (sched/loop.c). */
-	if (UNLIKELY(this_cpu()->loaded_cr3 != a->host_cr3))
-		vmwrite(VMCS_HOST_CR3, a->host_cr3 = this_cpu()->loaded_cr3);
 }
 
 /* Nothing has been loaded: a control or host field is wrong, which is a bug of hv's, or the CPU lies about its VMX. */
@@ -247,9 +266,7 @@ static void refused(struct vcpu *v, struct vmx_vcpu *a)
 
 void vmx_run(struct vcpu *v)
 {
-	const struct exit_reason *e;
 	struct vmx_vcpu *a;
-	uint32_t reason;
 
 	write_changes(v, v->arch);
 	a = enter(&v);
@@ -261,11 +278,5 @@ void vmx_run(struct vcpu *v)
 	v->rip = vmread(VMCS_GUEST_RIP);
 	v->gpr[HV_RSP] = a->rsp = vmread(VMCS_GUEST_RSP);
 	v->rflags = a->rflags = vmread(VMCS_GUEST_RFLAGS);
-	reason = (uint16_t)vmread(VMCS_REASON);
-	e = &exit_reasons[reason < REASONS ? reason : REASON_TASK_SWITCH];
-	v->exit.head = e->kind;
-	if (LIKELY(e->insn))
-		v->exit.len = (uint8_t)vmread(VMCS_INSN_LEN);
-	if (e->decode)
-		e->decode(v);
+	translate(v, (uint16_t)vmread(VMCS_REASON));
 }

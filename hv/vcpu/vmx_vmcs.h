@@ -251,6 +251,7 @@ struct vmx_vcpu {
 	uint64_t rsp, rflags; /* [p] as in the VMCS: an entry writes what has changed */
 	uint64_t host_cr3;    /* [p] as in the VMCS */
 	uint32_t proc, proc2; /* [p] as in the VMCS */
+	uint64_t cr0_seen, cr4_seen; /* [p] bits that hv keeps, as the guest sees them (vmx_state.c) */
 	unsigned cpu;         /* [p] whose host state the VMCS has; ~0: none */
 	uint32_t vpid_generation;
 	uint16_t vpid;            /* [p] */
@@ -263,11 +264,17 @@ _Static_assert(offsetof(struct vmx_vcpu, launched) == A_LAUNCHED, "vmx_run.S");
 _Static_assert(offsetof(struct vmx_vcpu, failed) == A_FAILED, "vmx_run.S");
 _Static_assert(sizeof(struct vmx_vcpu) <= VCPU_ARCH_ROOM, "fits into struct vcpu");
 
+struct table_pointer { /* for LGDT and LIDT */
+	uint16_t limit;
+	uint64_t base;
+} PACKED;
+
 /* Per CPU, behind cpu->vendor. */
 struct vmx_cpu {
 	struct vmx_vcpu *current;            /* [p] whose VMCS is loaded; NULL: none */
 	uint32_t vpid_generation, vpid_next; /* [p] */
 	uint32_t ept_epoch;                  /* [p] of the last INVEPT */
+	struct table_pointer gdtr;           /* [I] */
 };
 
 /* The capability registers (SDM3 appendix A) that decide, as read. */
