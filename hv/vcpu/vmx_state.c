@@ -27,27 +27,34 @@
 
 static uint64_t
 	cr4_guests; /* [I] bits a guest may set; those that this CPU lacks it refuses itself */
+static uint64_t cr4_kept; /* [I] */
 
 void vmx_init_masks(void)
 {
 	cr4_guests = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
 		     CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE |
 		     CR4_SMEP | CR4_SMAP | (cpu_features.pcid ? CR4_PCIDE : 0);
+	cr4_kept = ~cr4_guests | CR4_FORCED;
 }
 
-static uint64_t cr4_kept(void)
+static uint64_t guest_cr0(const struct vmx_vcpu *a)
 {
-	return ~cr4_guests | CR4_FORCED;
+	return (vmread(VMCS_GUEST_CR0) & ~CR0_KEPT) | a->cr0_seen;
 }
 
-static uint64_t guest_cr0(void)
+static uint64_t guest_cr4(const struct vmx_vcpu *a)
 {
-	return (vmread(VMCS_GUEST_CR0) & ~CR0_KEPT) | (vmread(VMCS_CR0_SHADOW) & CR0_KEPT);
+	return (vmread(VMCS_GUEST_CR4) & ~cr4_kept) | a->cr4_seen;
 }
 
-static uint64_t guest_cr4(void)
+static void show_cr0(struct vmx_vcpu *a, uint64_t value)
 {
-	return (vmread(VMCS_GUEST_CR4) & ~cr4_kept()) | (vmread(VMCS_CR4_SHADOW) & cr4_kept());
+	vmwrite(VMCS_CR0_SHADOW, a->cr0_seen = value & CR0_KEPT);
+}
+
+static void show_cr4(struct vmx_vcpu *a, uint64_t value)
+{
+	vmwrite(VMCS_CR4_SHADOW, a->cr4_seen = value & cr4_kept);
 }
 
 /* A value that the CPU would refuse is refused here only where its bits never reach the CPU. */
@@ -62,9 +69,9 @@ void vmx_cr_write(struct vcpu *v, unsigned number, uint64_t value)
 	if (bad)
 		vcpu_inject_fault(v, VECTOR_GP);
 	else if (number == 0)
-		vmwrite(VMCS_CR0_SHADOW, value);
+		show_cr0(vmx_of(v), value);
 	else
-		vmwrite(VMCS_CR4_SHADOW, value);
+		show_cr4(vmx_of(v), value);
 }
 
 /* What INIT resets too: events under way, the debug controls. */
@@ -149,10 +156,10 @@ void vmx_get(struct vcpu *v, struct hv_vcpu_regs *out)
 	*out = (struct hv_vcpu_regs){
 		.rip = v->rip,
 		.rflags = v->rflags,
-		.cr0 = guest_cr0(),
+		.cr0 = guest_cr0(a),
 		.cr2 = a->cr2,
 		.cr3 = vmread(VMCS_GUEST_CR3),
-		.cr4 = guest_cr4(),
+		.cr4 = guest_cr4(a),
 		.efer = vmread(VMCS_GUEST_EFER),
 		.gdt_base = vmread(VMCS_GUEST_GDTR_BASE),
 		.idt_base = vmread(VMCS_GUEST_IDTR_BASE),
@@ -185,11 +192,11 @@ static void set_control_registers(struct vmx_vcpu *a, const struct hv_vcpu_regs 
 	uint64_t efer = in->efer & (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE);
 
 	vmwrite(VMCS_CR0_MASK, CR0_KEPT);
-	vmwrite(VMCS_CR4_MASK, cr4_kept());
-	vmwrite(VMCS_CR0_SHADOW, in->cr0);
-	vmwrite(VMCS_CR4_SHADOW, in->cr4);
+	vmwrite(VMCS_CR4_MASK, cr4_kept);
+	show_cr0(a, in->cr0);
+	show_cr4(a, in->cr4);
 	vmwrite(VMCS_GUEST_CR0, (in->cr0 & ~CR0_KEPT) | CR0_FORCED | CR0_ET);
-	vmwrite(VMCS_GUEST_CR4, (in->cr4 & ~cr4_kept()) | CR4_FORCED);
+	vmwrite(VMCS_GUEST_CR4, (in->cr4 & ~cr4_kept) | CR4_FORCED);
 	vmwrite(VMCS_GUEST_CR3, in->cr3);
 	vmwrite(VMCS_GUEST_EFER, efer);
 	vmwrite(VMCS_ENTRY, vmx_features.entry | (efer & EFER_LMA ? ENTRY_GUEST_64 : 0));
@@ -227,11 +234,11 @@ void vmx_set(struct vcpu *v, const struct hv_vcpu_regs *in)
 void vmx_context(struct vcpu *v, struct vcpu_context *out)
 {
 	uint32_t cs = (uint32_t)vmread(VMCS_SEGMENT(VMCS_GUEST_RIGHTS, HV_CS));
+	const struct vmx_vcpu *a = vmx_of(v);
 
-	(void)v;
-	out->cr0 = guest_cr0();
+	out->cr0 = guest_cr0(a);
 	out->cr3 = vmread(VMCS_GUEST_CR3);
-	out->cr4 = guest_cr4();
+	out->cr4 = guest_cr4(a);
 	out->efer = vmread(VMCS_GUEST_EFER);
 	/* Its DPL is the CPL, whether the segment is usable or not (SDM3 25.4.1). */
 	out->cpl = vmread(VMCS_SEGMENT(VMCS_GUEST_RIGHTS, HV_SS)) >> 5 & 3;

@@ -251,8 +251,9 @@ struct vmx_vcpu {
 	uint64_t rsp, rflags; /* [p] as in the VMCS: an entry writes what has changed */
 	uint64_t host_cr3;    /* [p] as in the VMCS */
 	uint32_t proc, proc2; /* [p] as in the VMCS */
-	uint64_t cr0_seen, cr4_seen; /* [p] bits that hv keeps, as the guest sees them (vmx_state.c) */
-	unsigned cpu;         /* [p] whose host state the VMCS has; ~0: none */
+	uint64_t cr0_seen,
+		cr4_seen; /* [p] bits that hv keeps, as the guest sees them (vmx_state.c) */
+	unsigned cpu;     /* [p] whose host state the VMCS has; ~0: none */
 	uint32_t vpid_generation;
 	uint16_t vpid;            /* [p] */
 	uint64_t cr2, dr[4], dr6; /* [p] while it has no turn; dr, dr6: while !dr_live */
