@@ -25,8 +25,6 @@ enum vmx_msr_number {
 	MSR_VMX_EPT_VPID = 0x48c,
 	MSR_VMX_TRUE = 0x0c, /* from the four at 481 to the true ones at 48d */
 };
-#define FEATURE_LOCKED (1ull << 0)
-#define FEATURE_VMXON (1ull << 2) /* outside SMX */
 #define BASIC_TRUE (1ull << 55)
 #define PROC_HAS_SECONDARY (1ull << 63)
 #define PROC2_HAS_EPT_VPID ((uint64_t)(PROC2_EPT | PROC2_VPID) << 32)
@@ -47,9 +45,10 @@ extern const uint8_t vmx_left[];
 
 static void read_caps(struct vmx_caps *c)
 {
-	*c = (struct vmx_caps){.basic = rdmsr(MSR_VMX_BASIC)};
-	uint32_t more = c->basic & BASIC_TRUE ? MSR_VMX_TRUE : 0;
+	uint32_t more;
 
+	c->basic = rdmsr(MSR_VMX_BASIC);
+	more = c->basic & BASIC_TRUE ? MSR_VMX_TRUE : 0;
 	c->pin = rdmsr(MSR_VMX_PIN + more);
 	c->proc = rdmsr(MSR_VMX_PROC + more);
 	c->exit = rdmsr(MSR_VMX_EXIT + more);
@@ -62,32 +61,21 @@ static void read_caps(struct vmx_caps *c)
 	c->ept_vpid = c->proc2 & PROC2_HAS_EPT_VPID ? rdmsr(MSR_VMX_EPT_VPID) : 0;
 }
 
-/* The firmware decides and locks; where it did neither, hv does (SDM3 24.7). */
-static bool unlock(void)
+/* Why this CPU's VMX cannot be used; NULL: it can, and *out says how. */
+static const char *examine(struct vmx_features *out)
 {
-	uint64_t control;
+	struct vmx_caps caps;
 
-	if (msr_read_safe(MSR_FEATURE_CONTROL, &control))
-		return false;
-	if (!(control & FEATURE_LOCKED))
-		return !msr_write_safe(MSR_FEATURE_CONTROL,
-				       control | FEATURE_VMXON | FEATURE_LOCKED);
-	return control & FEATURE_VMXON;
+	if (!cpu_features.vmx || msr_read_safe(MSR_FEATURE_CONTROL, &caps.feature_control))
+		return "this CPU has no VMX, or the firmware or an outer hypervisor hides it";
+	read_caps(&caps);
+	return vmx_caps_choose(&caps, out);
 }
 
 static const char *vmx_probe(void)
 {
-	struct vmx_caps caps;
-	const char *why;
+	const char *why = examine(&vmx_features);
 
-	if (!cpu_features.vmx)
-		return "this CPU has no VMX, or the firmware or an outer hypervisor hides it";
-	if (!unlock())
-		return "VMX is switched off and locked by the firmware (IA32_FEATURE_CONTROL); "
-		       "enable "
-		       "it in its setup";
-	read_caps(&caps);
-	why = vmx_caps_choose(&caps, &vmx_features);
 	if (why)
 		return why;
 	vmx_init_masks();
@@ -117,14 +105,26 @@ static void vmclear(hpa_t region)
 	__asm__ volatile("vmclear %0" : : "m"(region) : "cc", "memory");
 }
 
+/* Where the firmware left it open hv switches it on, and locks it, for VMXON wants that (SDM3 24.7). */
+static int unlock(void)
+{
+	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
+
+	if (control & FEATURE_LOCKED)
+		return 0;
+	return msr_write_safe(MSR_FEATURE_CONTROL, control | FEATURE_VMXON | FEATURE_LOCKED);
+}
+
 static int vmx_cpu_enable(struct cpu *c)
 {
 	uint32_t *region = hv_page_alloc(&account_hv);
 	struct vmx_cpu *pc = hv_page_alloc(&account_hv);
+	struct vmx_features mine = {0};
 
 	if (!region || !pc)
 		return -HVE_NOMEM;
-	if (!unlock())
+	/* A VMCS goes from CPU to CPU: all must take the same. */
+	if (examine(&mine) || memcmp(&mine, &vmx_features, sizeof(mine)) || unlock())
 		return -HVE_NOVIRT;
 	*region = vmx_features.revision;
 	write_cr4(read_cr4() | CR4_VMXE);

@@ -52,6 +52,16 @@ static uint32_t choose(const struct choice *c)
 	return (c->needed & ~may) | (c->unwanted & must);
 }
 
+/* The firmware's word; where it has not spoken, hv decides itself (vmx.c). */
+static const char *check_control(const struct vmx_caps *in)
+{
+	if ((in->feature_control & (FEATURE_LOCKED | FEATURE_VMXON)) != FEATURE_LOCKED)
+		return NULL;
+	return "VMX is switched off and locked by the firmware (IA32_FEATURE_CONTROL); enable it "
+	       "in its "
+	       "setup";
+}
+
 static const char *check_basic(const struct vmx_caps *in)
 {
 	if (BASIC_SIZE(in->basic) > PAGE_SIZE || BASIC_MEMORY(in->basic) != MEMORY_WB)
@@ -90,10 +100,9 @@ static const char *choose_controls(const struct vmx_caps *in, struct vmx_feature
 			 PROC_CR8_STORE | PROC_MOV_DR | PROC_IO | PROC_MSR_BITMAP | PROC_MONITOR |
 			 PROC_SECONDARY,
 		 0, PROC_INVLPG | PROC_CR3_LOAD | PROC_CR3_STORE, &f->proc},
-		{in->proc2, PROC2_EPT | PROC2_UNRESTRICTED,
-		 PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD | PROC2_PAUSE_LOOP | PROC2_INVPCID |
-			 PROC2_ENCLS,
-		 0, &f->proc2},
+		{in->proc2, PROC2_EPT | PROC2_UNRESTRICTED | PROC2_RDTSCP,
+		 PROC2_VPID | PROC2_WBINVD | PROC2_PAUSE_LOOP | PROC2_INVPCID | PROC2_ENCLS, 0,
+		 &f->proc2},
 		{in->exit,
 		 EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE | EXIT_LOAD_PAT |
 			 EXIT_SAVE_EFER | EXIT_LOAD_EFER,
@@ -111,8 +120,10 @@ static const char *choose_controls(const struct vmx_caps *in, struct vmx_feature
 const char *vmx_caps_choose(const struct vmx_caps *in, struct vmx_features *out)
 {
 	struct vmx_features f = {.revision = in->basic & BASIC_REVISION};
-	const char *why = check_basic(in);
+	const char *why = check_control(in);
 
+	if (!why)
+		why = check_basic(in);
 	if (!why)
 		why = check_ept(in);
 	if (!why)

@@ -57,8 +57,7 @@ void vmx_msrs_load(struct vmx_vcpu *a)
 	wrmsr(MSR_LSTAR, a->lstar);
 	wrmsr(MSR_SFMASK, a->sfmask);
 	wrmsr(MSR_KERNEL_GS_BASE, a->kernel_gs_base);
-	if (vmx_features.proc2 & PROC2_RDTSCP)
-		wrmsr(MSR_TSC_AUX, a->tsc_aux);
+	wrmsr(MSR_TSC_AUX, a->tsc_aux);
 }
 
 /* In hv KERNEL_GS_BASE is the program's GS base: 0 (entry.S). */
@@ -114,7 +113,7 @@ static uint64_t *live_msr(struct vmx_vcpu *a, uint32_t msr)
 	case MSR_SFMASK:
 		return &a->sfmask;
 	case MSR_TSC_AUX:
-		return vmx_features.proc2 & PROC2_RDTSCP ? &a->tsc_aux : NULL;
+		return &a->tsc_aux;
 	default:
 		return NULL;
 	}

@@ -278,9 +278,14 @@ struct vmx_cpu {
 	struct table_pointer gdtr;           /* [I] */
 };
 
+/* IA32_FEATURE_CONTROL (SDM3 24.7) */
+#define FEATURE_LOCKED (1ull << 0)
+#define FEATURE_VMXON (1ull << 2) /* outside SMX */
+
 /* The capability registers (SDM3 appendix A) that decide, as read. */
 struct vmx_caps {
-	uint64_t basic, pin, proc, proc2, exit, entry, ept_vpid, misc, cr0_fixed0, cr4_fixed0;
+	uint64_t feature_control, basic, pin, proc, proc2, exit, entry, ept_vpid, misc, cr0_fixed0,
+		cr4_fixed0;
 };
 
 /* What this machine's VMX is used with, from the boot CPU (vmx_caps.c). */

@@ -57,9 +57,9 @@
 	(BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21) | BIT(22))
 #define ECX81_AVX (BIT(11) | BIT(16))
 #define ECX81_CMP_LEGACY BIT(1)
-/* ... EDX: SYSCALL NX MMXEXT FXSR_OPT 1G-pages LM 3DNOWEXT 3DNOW, and AMD's copy of leaf 1. No RDTSCP (27): TSC_AUX is
- * hv's. */
-#define EDX81_SHOWN (BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(29) | BIT(30) | BIT(31))
+/* ... EDX: SYSCALL NX MMXEXT FXSR_OPT 1G-pages RDTSCP LM 3DNOWEXT 3DNOW, and AMD's copy of leaf 1. */
+#define EDX81_SHOWN                                                                                \
+	(BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(27) | BIT(29) | BIT(30) | BIT(31))
 #define EDX81_COPY 0x0183f3ffu
 #define EBX88_SHOWN (BIT(0) | BIT(2)) /* CLZERO, XSAVE saves error pointers */
 

@@ -10,6 +10,7 @@
 
 /* Skylake-X, as an emulator plays it: true controls, the APIC in the CPU, no posted interrupts. */
 static const struct vmx_caps skylake = {
+	.feature_control = 5,
 	.basic = 0x00d810000000002bull,
 	.pin = 0x0000007f00000016ull,
 	.proc = 0xf7f9fffe04006172ull,
@@ -56,10 +57,13 @@ static void without(void **s)
 	(void)s;
 	c.pin = 0x0000003f00000016ull;
 	c.ept_vpid &= ~(1ull << 21 | 1ull << 17 | 1ull << 25 | 1ull << 32);
-	c.proc2 = (uint64_t)(PROC2_EPT | PROC2_UNRESTRICTED | PROC2_VPID) << 32;
+	c.proc2 = (uint64_t)(PROC2_EPT | PROC2_UNRESTRICTED | PROC2_RDTSCP | PROC2_VPID) << 32;
+	assert_null(choose(&c, &f));
+	c.feature_control = 0; /* not locked: hv may */
 	assert_null(choose(&c, &f));
 	assert_int_equal(f.pin & PIN_PREEMPTION, 0);
-	assert_int_equal(f.proc2, PROC2_EPT | PROC2_UNRESTRICTED); /* no VPID without INVVPID */
+	assert_int_equal(f.proc2, PROC2_EPT | PROC2_UNRESTRICTED |
+					  PROC2_RDTSCP); /* no VPID without INVVPID */
 	assert_false(f.apic || f.ept_1g || f.invept_one);
 	assert_int_equal(f.eptp_bits, 0x1e);
 	c = skylake;
@@ -87,6 +91,11 @@ static void refused(void **s)
 	struct vmx_caps c = skylake;
 
 	(void)s;
+	c.feature_control = FEATURE_LOCKED;
+	says(c, "switched off and locked by the firmware");
+	c.feature_control = FEATURE_LOCKED | 2; /* inside SMX only */
+	says(c, "firmware");
+	c = skylake;
 	c.proc2 &= ~((uint64_t)PROC2_UNRESTRICTED << 32);
 	says(c, "unrestricted guest");
 	c.proc2 &= ~((uint64_t)PROC2_EPT << 32);

@@ -11,9 +11,13 @@ void ap_main(unsigned n)
 
 void guest_main(void)
 {
+	uint32_t r[4];
+
 	x2apic_enable();
 	cli();
-	ap_start(1);
+	cpuid(1, 0, r);
+	if ((r[1] >> 16 & 0xff) > 1)
+		ap_start(1);
 	print("spinning");
 	for (;;)
 		__asm__ volatile("");
