@@ -11,8 +11,10 @@
 #include "ctrl-kernel/api/api.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/modules.h"
 #include "ctrl-kernel/ops/options.h"
+#include "ctrl-kernel/ops/recover.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/rt.h"
 
@@ -134,8 +136,14 @@ int main(void)
 	rt_log("control kernel %s, build %s", socle_version, rt_info()->build_id);
 	init_options();
 	vms_init();
-	modules_import();
-	init_config();
+	keep_init();
+	if (keep_found()) {
+		recover();
+	} else {
+		modules_import();
+		init_config();
+		keep_ready();
+	}
 	autostart_begin();
 	pci_scan();
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));

@@ -62,6 +62,7 @@ struct vm *api_vm(struct api_call *call); /* NULL: it answered */
 void api_health(struct api_call *call);   /* host_api.c */
 void api_root(struct api_call *call);
 void api_host(struct api_call *call);
+void api_control(struct api_call *call);     /* control_api.c */
 void api_images_list(struct api_call *call); /* image_api.c */
 void api_image_get(struct api_call *call);
 bool api_image_put_begin(struct api_call *call);

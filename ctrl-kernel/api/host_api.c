@@ -189,6 +189,9 @@ void api_host(struct api_call *call)
 	out_u64(&o, "objects", h.objects);
 	out_u64(&o, "heap", heap);
 	write_memory(&o, &h);
+	out_object(&o, "control");
+	out_u64(&o, "instance", rt_info()->instance);
+	out_close(&o, '}');
 	write_virtualization(&o, &h);
 	write_speculation(&o, &h);
 	write_network(&o);

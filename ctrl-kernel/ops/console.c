@@ -55,6 +55,13 @@ int console_open(struct console *c, struct ops_error *e)
 	return r ? ops_fail_hv(e, r, "making the console ring") : 0;
 }
 
+void console_reopen(struct console *c)
+{
+	c->ring = rt_mem_map(c->mem, 0, HV_CONSOLE_PAGES, HVP_READ);
+	if (!c->ring)
+		rt_die("a console ring cannot be mapped");
+}
+
 static void console_feed(void *ctx)
 {
 	struct console *c = ctx;

@@ -31,6 +31,8 @@ struct console {
 };
 
 int console_open(struct console *c, struct ops_error *e) MUST_CHECK; /* does nothing if open */
+void console_reopen(
+	struct console *c); /* of an instance before: mem is there, its ring is mapped */
 void console_close(struct console *c);
 /* The VM that input goes to; 0 when it ends: what still waits is dropped. */
 void console_connect(struct console *c, uint32_t vm);
@@ -47,6 +49,7 @@ int console_input(struct console *c, const void *data, size_t len, struct ops_er
 /* console.guests=NAME or all; "": none. Before the first VM starts. */
 void mirror_select(const char *which);
 void mirror_attach(struct console *c, const char *name);
+void mirror_skip(struct console *c); /* what is in the ring has been shown, by an instance before */
 void mirror_detach(struct console *c);
 void mirror_update(struct console *c); /* new output, perhaps */
 

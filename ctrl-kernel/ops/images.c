@@ -10,6 +10,7 @@
 #include "mbedtls/sha256.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/image_table.h"
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define HASH_PAGES 256u /* a turn of the loop hashes 1 MiB */
@@ -77,6 +78,7 @@ static void image_unlink(struct image *image)
 
 static void image_free(struct image *image)
 {
+	keep_image_gone(image);
 	hv_handle_close(image->mem);
 	free(image);
 }
@@ -148,6 +150,10 @@ int image_adopt(const char *name, uint32_t mem, uint64_t bytes, struct ops_error
 	image->mem = mem;
 	image->bytes = bytes;
 	image->created_ns = rt_now();
+	if (keep_image(image, e)) {
+		free(image);
+		return -1;
+	}
 	image_insert(image);
 	return 0;
 }
@@ -209,6 +215,7 @@ static void hash_step(void *ctx)
 	if (left == 0) {
 		mbedtls_sha256_finish(&h->sha, image->sha256);
 		image->hashed = true;
+		keep_image_hashed(image);
 		hash_finish(h, NULL);
 		return;
 	}

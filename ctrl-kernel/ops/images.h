@@ -23,6 +23,7 @@ struct image {
 	bool hashed;         /* boot modules are hashed when somebody asks */
 	uint8_t sha256[32];
 	struct image_hash *hash; /* under way */
+	int keep;                /* keep.h */
 	struct image *next;      /* sorted by name */
 };
 

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -33,6 +34,7 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *code, const ch
 	va_start(ap, format);
 	vsnprintf(vm->reason, sizeof(vm->reason), format, ap);
 	va_end(ap);
+	keep_vm_update(vm);
 	if (news)
 		rt_log("VM %s is %s: %s", vm->spec.name, vm_state_name(state), vm->reason);
 }
@@ -47,6 +49,7 @@ static void pending_set(struct vm *vm, enum vm_pending what, ops_done_fn done, v
 	vm->done_ctx = ctx;
 	loop_timer_init(&vm->timeout, on_timeout, vm);
 	loop_timer_set(&vm->timeout, timeout_ns);
+	keep_vm_update(vm);
 }
 
 static void pending_end(struct vm *vm, const struct ops_error *e)
@@ -58,6 +61,7 @@ static void pending_end(struct vm *vm, const struct ops_error *e)
 	loop_timer_cancel(&vm->timeout);
 	vm->pending = VM_IDLE;
 	vm->done = NULL;
+	keep_vm_update(vm);
 	if (done)
 		done(vm->done_ctx, e);
 }
@@ -124,7 +128,7 @@ static void look_at_death(struct vm *vm)
 {
 	struct hv_prog_info info;
 	struct ops_error e;
-	char text[240];
+	char text[320];
 
 	if (!vm->run->prog || hv_prog_info(vm->run->prog, &info) || info.state != HV_PROG_DEAD)
 		return;
@@ -137,6 +141,11 @@ static void look_at_death(struct vm *vm)
 			 "its device program died of exception %u at 0x%llx, address 0x%llx: %s",
 			 info.cause, (unsigned long long)info.rip, (unsigned long long)info.cr2,
 			 info.text);
+	if (run_revive(vm, &e) == 0) {
+		rt_log("VM %s: %s; another takes over", vm->spec.name, text);
+		return;
+	}
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), " (%.60s)", e.text);
 	if (vm->pending == VM_STARTING) {
 		ops_fail(&e, OPS_INTERNAL, NULL, "%s", text);
 		start_failed(vm, &e);
@@ -252,6 +261,23 @@ static void on_state(void *ctx)
 	for_running(look_at_hv);
 }
 
+void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
+{
+	struct ops_error e;
+
+	if (!hv_vm) {
+		vm_set_state(vm, VM_STOPPED, "stopped",
+			     "it was being ended when the control kernel was restarted");
+		return;
+	}
+	if (run_take_over(vm, &bits, hv_vm, hv_id, &e)) {
+		crashed(vm, "not_taken_over", e.text);
+		return;
+	}
+	keep_vm_update(vm);
+	on_state(NULL); /* what happened meanwhile */
+}
+
 static void on_status(void *ctx)
 {
 	(void)ctx;
@@ -318,6 +344,7 @@ int vm_start(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e)
 	rt_log("VM %s is starting", vm->spec.name);
 	if (run_begin(vm, &bits, prepared, e)) {
 		snprintf(vm->start_error, sizeof(vm->start_error), "%s", e->text);
+		keep_vm_update(vm);
 		return -1;
 	}
 	pending_set(vm, VM_STARTING, done, ctx, start_timed_out, START_TIMEOUT_NS);

@@ -10,4 +10,7 @@
 void vm_set_state(struct vm *vm, enum vm_state state, const char *code, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* Recovery: it runs in hv (0: no more) and was another instance's. */
+void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id);
+
 #endif

@@ -93,6 +93,14 @@ void mirror_attach(struct console *c, const char *name)
 	c->mirror = m;
 }
 
+void mirror_skip(struct console *c)
+{
+	uint64_t lost;
+
+	if (c->mirror)
+		(void)console_read(c, UINT64_MAX, NULL, 0, &c->mirror->at, &lost);
+}
+
 void mirror_detach(struct console *c)
 {
 	if (!c->mirror)

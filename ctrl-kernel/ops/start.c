@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define GROWS_PER_TURN 4u /* 8 MiB: a few hundred microseconds of scrubbing */
@@ -116,6 +117,7 @@ static int make_vm(struct vm_run *run, const struct vm_spec *spec, struct ops_er
 		.state_bit = run->bits->state,
 		.console_bit = run->bits->console,
 	};
+	struct hv_vm_info info;
 	uint64_t handle = 0;
 	int r;
 
@@ -124,6 +126,10 @@ static int make_vm(struct vm_run *run, const struct vm_spec *spec, struct ops_er
 	if (r)
 		return ops_fail_hv(e, r, "making the VM");
 	run->hv_vm = (uint32_t)handle;
+	r = hv_vm_info(run->hv_vm, &info);
+	if (r)
+		return ops_fail_hv(e, r, "making the VM");
+	run->vm->hv_id = info.id;
 	r = hv_mem_create(0, &handle);
 	if (r)
 		return ops_fail_hv(e, r, "making the VM's memory");
@@ -274,13 +280,15 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	return 0;
 }
 
+/* With the VM's slots in place. */
 static int start_vmm(struct vm_run *run, struct ops_error *e)
 {
 	uint64_t args[2] = {0, run->bits->status};
 	int r;
 
-	if (attach_all(run, e) || make_vmm(run, &run->vm->spec, e) || fill_config(run, e))
+	if (make_vmm(run, &run->vm->spec, e) || fill_config(run, e))
 		return -1;
+	run->config->ctrl = 0; /* it is in the arguments */
 	r = hv_handle_grant(run->prog, rt_info()->self, HVR_POST, &args[0]);
 	if (r == 0)
 		r = hv_prog_start(run->prog, args, ARRAY_SIZE(args));
@@ -310,7 +318,7 @@ static void run_step(void *ctx)
 		return;
 	}
 	if (r == 0)
-		r = start_vmm(run, &e);
+		r = attach_all(run, &e) || start_vmm(run, &e);
 	run->prepared(run->vm, r ? &e : NULL);
 }
 
@@ -331,7 +339,7 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	run->job.ctx = run;
 	vm->run = run;
 	if (pin_images(run, &vm->spec, e) || check_host(run, &vm->spec, e) ||
-	    console_open(&vm->console, e) || make_vm(run, &vm->spec, e)) {
+	    console_open(&vm->console, e) || keep_vm_console(vm, e) || make_vm(run, &vm->spec, e)) {
 		run_end(vm);
 		return -1;
 	}
@@ -341,6 +349,91 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	mirror_attach(&vm->console, vm->spec.name);
 	loop_defer(&run->job);
 	return 0;
+}
+
+/* ---- taking over, and a vmm after a vmm ---- */
+
+/* A slot of the VM, mapped here. */
+static void *map_slot(const struct vm_run *run, unsigned slot, uint64_t pages, uint32_t prot)
+{
+	uint64_t mem;
+	void *va;
+
+	if (hv_vm_slot(run->hv_vm, slot, &mem))
+		return NULL;
+	va = rt_mem_map((uint32_t)mem, 0, pages, prot);
+	hv_handle_close((uint32_t)mem);
+	return va;
+}
+
+/* The vmm hears where this instance listens, and of a command that it may not have been told of. */
+static int introduce(struct vm_run *run)
+{
+	uint64_t there;
+	int r = hv_handle_grant(run->prog, rt_info()->self, HVR_POST, &there);
+
+	if (r)
+		return r;
+	run->config->status_bit = run->bits->status;
+	__atomic_store_n(&run->config->ctrl, (uint32_t)there, __ATOMIC_RELEASE);
+	return hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
+}
+
+static int adopt(struct vm_run *run, struct ops_error *e)
+{
+	const struct hv_vm_adopt in = {.state_bit = run->bits->state,
+				       .console_bit = run->bits->console,
+				       .death_bit = run->bits->death};
+	uint64_t prog = 0;
+	int r = hv_vm_adopt(run->hv_vm, &in, &prog);
+
+	if (r)
+		return ops_fail_hv(e, r, "taking over the VM");
+	run->prog = (uint32_t)prog;
+	if (!run->prog)
+		return start_vmm(run, e); /* it died while nobody looked */
+	/* It may be dying just now: then its death is told to this instance. */
+	(void)introduce(run);
+	return 0;
+}
+
+int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
+		  struct ops_error *e)
+{
+	struct vm_run *run = calloc(1, sizeof(*run));
+
+	if (!run)
+		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
+	run->vm = vm;
+	run->bits = bits;
+	run->hv_vm = hv_vm;
+	vm->hv_id = hv_id;
+	run->ram_pages = run->mapped_pages = vm->spec.memory / HV_PAGE_SIZE;
+	vm->run = run;
+	run->status = map_slot(run, HV_SLOT_SURVIVOR, VMM_SURVIVOR_PAGES, HVP_READ);
+	run->config = map_slot(run, HV_SLOT_CONFIG, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE);
+	if (!run->status || !run->config)
+		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's shared pages are not there");
+	console_connect(&vm->console, hv_vm);
+	mirror_attach(&vm->console, vm->spec.name);
+	mirror_skip(&vm->console);
+	return pin_images(run, &vm->spec, e) || adopt(run, e) ? -1 : 0;
+}
+
+int run_revive(struct vm *vm, struct ops_error *e)
+{
+	struct vm_run *run = vm->run;
+	uint64_t now = rt_now(), *oldest = &run->deaths[run->n_deaths % RUN_DEATHS];
+
+	*oldest = now;
+	run->n_deaths++;
+	oldest = &run->deaths[run->n_deaths % RUN_DEATHS];
+	hv_handle_close(run->prog);
+	run->prog = 0;
+	if (run->n_deaths >= RUN_DEATHS && now - *oldest < RUN_DEATHS_NS)
+		return ops_fail(e, OPS_INTERNAL, NULL, "it died %u times within a minute",
+				RUN_DEATHS);
+	return start_vmm(run, e);
 }
 
 void run_end(struct vm *vm)
@@ -371,6 +464,7 @@ void run_end(struct vm *vm)
 		image_put(run->pinned[i]);
 	mirror_update(&vm->console);
 	vm->run = NULL;
+	vm->hv_id = 0;
 	run->vm = NULL;
 	if (!run->job.queued)
 		free(run);

@@ -13,6 +13,10 @@
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/vms.h"
 
+/* So many deaths of its vmm within a minute, and the VM has crashed. */
+#define RUN_DEATHS 3u
+#define RUN_DEATHS_NS 60000000000ull
+
 struct run_bits { /* event bits that all VMs share */
 	uint32_t state, console, status, death;
 };
@@ -21,7 +25,9 @@ struct vm_run {
 	struct vm *vm;               /* [borrows] NULL: ended, the job frees this */
 	const struct run_bits *bits; /* [borrows] */
 	uint32_t hv_vm, prog;        /* [owns] handles, 0: none */
-	uint32_t ram;                /* [owns] until the VM holds it */
+	uint64_t deaths[RUN_DEATHS]; /* of its vmm programs, the last ones; ns */
+	unsigned n_deaths;
+	uint32_t ram; /* [owns] until the VM holds it */
 	uint64_t ram_pages, mapped_pages;
 	uint64_t promised_pages;         /* of its RAM: passed the check, not yet taken */
 	struct vmm_config *config;       /* [owns] mapping */
@@ -40,6 +46,11 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	      void (*prepared)(struct vm *vm, const struct ops_error *e),
 	      struct ops_error *e) MUST_CHECK;
 void run_end(struct vm *vm); /* vm->run is NULL afterwards */
+/* A VM that runs in hv and was another instance's: handle and number. */
+int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
+		  struct ops_error *e) MUST_CHECK;
+/* Its vmm has died: the next one. */
+int run_revive(struct vm *vm, struct ops_error *e) MUST_CHECK;
 /* A consistent enough copy of what the vmm says, made safe to print. */
 void run_status(const struct vm_run *run, struct vmm_status *out);
 void run_command(struct vm_run *run, enum vmm_command command);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "mbedtls/sha256.h"
 #include "ctrl-kernel/ops/image_table.h"
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -157,6 +158,11 @@ int image_commit(struct image_writer *w, struct image **out, bool *replaced, str
 	image->source = IMAGE_UPLOAD;
 	image->hashed = true;
 	image->created_ns = rt_now();
+	if (keep_image(image, e)) {
+		hv_handle_close(image->mem);
+		free(image);
+		return -1;
+	}
 	*replaced = image_insert(image);
 	*out = image;
 	return 0;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/lifecycle.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
@@ -173,7 +174,7 @@ static int check_spec(const struct vm_spec *spec, struct ops_error *e)
 
 int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
 {
-	struct vm **at = &vms, *vm;
+	struct vm *vm;
 
 	if (check_spec(spec, e))
 		return -1;
@@ -184,13 +185,25 @@ int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
 	host_random(vm->uuid);
 	vm->uuid[6] = (uint8_t)((vm->uuid[6] & 0x0f) | 0x40); /* RFC 9562 5.4: version 4 */
 	vm->uuid[8] = (uint8_t)((vm->uuid[8] & 0x3f) | 0x80); /*   variant */
+	vm->keep = KEEP_NONE;
 	vm_set_state(vm, VM_DEFINED, "defined", "not started yet");
+	if (keep_vm(vm, e)) {
+		free(vm);
+		return -1;
+	}
+	vm_insert(vm);
+	*out = vm;
+	return 0;
+}
+
+void vm_insert(struct vm *vm)
+{
+	struct vm **at = &vms;
+
 	while (*at)
 		at = &(*at)->next;
 	*at = vm;
 	n_vms++;
-	*out = vm;
-	return 0;
 }
 
 int vm_delete(struct vm *vm, struct ops_error *e)
@@ -205,6 +218,7 @@ int vm_delete(struct vm *vm, struct ops_error *e)
 		at = &(*at)->next;
 	*at = vm->next;
 	n_vms--;
+	keep_vm_gone(vm);
 	console_close(&vm->console);
 	free(vm);
 	return 0;

@@ -65,8 +65,10 @@ struct vm {
 	uint64_t changed_ns;   /* monotonic: when it got there */
 	char start_error[256]; /* why the last start failed; "": it did not */
 	struct vm_stats stats; /* refreshed by vm_stats() */
+	int keep;              /* keep.h */
 	struct console console;
 	struct vm_run *run; /* [owns] NULL: nothing in hv */
+	uint32_t hv_id;     /* hv's number of what runs; 0: nothing, or not made yet */
 	ops_done_fn done;   /* who waits for the pending action */
 	void *done_ctx;
 	struct loop_timer timeout;
@@ -83,6 +85,7 @@ void vm_spec_default(struct vm_spec *spec);
 int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e) MUST_CHECK;
 int vm_delete(struct vm *vm, struct ops_error *e) MUST_CHECK;
 const struct vm_stats *vm_stats(struct vm *vm);
+void vm_insert(struct vm *vm); /* recovery: behind the others */
 
 /* ---- lifecycle.c: actions. start and reset end later, by done (NULL: nobody waits). ---- */
 void vms_init(void); /* once, before anything else here */

@@ -114,6 +114,15 @@ static inline int hv_mem_info(uint32_t mem, uint64_t *pages_and_flags)
 	return hv_call(HVC_MEM_INFO, mem, 0, 0, 0, 0, 0, pages_and_flags);
 }
 
+static inline int hv_mem_keep(uint32_t mem, unsigned slot)
+{
+	return hv_call(HVC_MEM_KEEP, mem, slot, 0, 0, 0, 0, NULL);
+}
+static inline int hv_mem_kept(unsigned slot, uint64_t *mem)
+{
+	return hv_call(HVC_MEM_KEPT, slot, 0, 0, 0, 0, 0, mem);
+}
+
 static inline int hv_mmio_map(uint64_t phys, uint64_t pages, uint64_t va)
 {
 	return hv_call(HVC_MMIO_MAP, phys, pages, va, 0, 0, 0, NULL);
@@ -187,6 +196,11 @@ static inline int hv_vm_sched(uint32_t vm, uint32_t weight, uint32_t cap_percent
 static inline int hv_vm_next(uint32_t above_id, uint64_t *vm)
 {
 	return hv_call(HVC_VM_NEXT, above_id, 0, 0, 0, 0, 0, vm);
+}
+
+static inline int hv_vm_adopt(uint32_t vm, const struct hv_vm_adopt *in, uint64_t *prog)
+{
+	return hv_call(HVC_VM_ADOPT, vm, (uint64_t)(uintptr_t)in, 0, 0, 0, 0, prog);
 }
 
 static inline int hv_vm_claim(uint32_t vm, uint32_t space, uint64_t base, uint64_t len,

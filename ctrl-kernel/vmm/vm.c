@@ -53,10 +53,14 @@ void vm_irq(struct vm *vm, unsigned gsi, bool level)
 static void status_publish(void)
 {
 	const struct hv_info *info = rt_info();
+	uint32_t ctrl = __atomic_load_n(&the_vm.config->ctrl, __ATOMIC_ACQUIRE);
+	uint64_t bit = ctrl ? the_vm.config->status_bit : info->args[1];
 
+	if (!ctrl && info->n_args >= 2)
+		ctrl = (uint32_t)info->args[0];
 	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
-	if (info->n_args >= 2) /* ctrl may be gone: its next instance reads the status */
-		(void)hv_event_post((uint32_t)info->args[0], 1ull << (info->args[1] & 63));
+	/* It may be gone: its next instance reads the status. */
+	(void)hv_event_post(ctrl, 1ull << (bit & 63));
 }
 
 static void phase_set(enum vmm_phase phase)

@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-#define VMM_CONFIG_VERSION 1u
+#define VMM_CONFIG_VERSION 2u
 #define VMM_MODULES_MAX 8u
 #define VMM_CMDLINE_MAX 2048u
 #define VMM_CONFIG_PAGES 2u
@@ -57,6 +57,9 @@ struct vmm_config {
 	uint64_t epoch_at_zero_ns; /* UTC ns at monotonic 0, for the RTC */
 	uint32_t command_seq;      /* ctrl raises it after writing command */
 	uint32_t command;          /* enum vmm_command */
+	uint32_t
+		ctrl; /* handle to the control kernel that took over; 0: it is the one in args[0] */
+	uint32_t status_bit; /* there, with ctrl; else args[1] */
 	char cmdline[VMM_CMDLINE_MAX];
 };
 _Static_assert(sizeof(struct vmm_config) <= VMM_CONFIG_PAGES * 4096, "config pages");

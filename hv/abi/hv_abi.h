@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define HV_ABI_VERSION 2
+#define HV_ABI_VERSION 3
 #define HV_PAGE_SIZE 4096u
 
 enum hv_error {
@@ -65,6 +65,8 @@ enum hv_call {
 	HVC_MEM_PHYS =
 		20, /* (mem, page_off) -> host-physical address; HVM_DMA objects, program right HW */
 	HVC_MEM_INFO = 21, /* (mem) -> pages | flags << 48 */
+	HVC_MEM_KEEP = 22, /* (mem, slot): hv holds mem beyond the caller's death; mem 0 drops it */
+	HVC_MEM_KEPT = 23, /* (slot) -> new handle, with the rights of the one it was kept by */
 
 	/* hardware; the program needs HVPR_HW */
 	HVC_MMIO_MAP =
@@ -95,6 +97,10 @@ enum hv_call {
 	HVC_VM_SCHED = 56, /* (vm, weight 1..10000, cap_percent of one CPU or 0) */
 	HVC_VM_NEXT =
 		57, /* (id): -> handle of the existing VM with the lowest id above `id`; NOENT at the end */
+
+	HVC_VM_ADOPT =
+		58, /* (vm, struct hv_vm_adopt *in): its events, and its vmm's death, go to the caller from now
+		      * on -> handle of the vmm program, all rights; 0: none lives */
 
 	/* VMs: the vmm's side (rights HVR_RUN on the vm handle) */
 	HVC_VM_CLAIM =
@@ -140,6 +146,8 @@ enum hv_call {
 #define HVP_READ 0x1u
 #define HVP_WRITE 0x2u
 #define HVP_EXEC 0x4u
+
+#define HV_KEEP_SLOTS 1024u
 
 #define HV_GROW_MAX 512u      /* pages a MEM_GROW call adds at most */
 #define HV_MAP_MAX (1u << 18) /* pages a MEM_MAP/VM_MAP call maps at most (1 GiB) */
@@ -214,10 +222,11 @@ struct hv_module { /* a boot module; ctrl only */
 struct hv_info {
 	uint64_t magic;
 	uint32_t abi_version;
-	uint32_t image;    /* enum hv_prog_image */
-	uint32_t instance; /* 1 at first start, counts restarts */
-	uint32_t self;     /* handle to itself */
-	uint32_t vm;       /* vmm: handle to its VM, else 0 */
+	uint32_t image; /* enum hv_prog_image */
+	uint32_t
+		instance; /* of the control kernel, of this VM's vmm: 1 at first, counts restarts */
+	uint32_t self;    /* handle to itself */
+	uint32_t vm;      /* vmm: handle to its VM, else 0 */
 	uint32_t n_args;
 	uint64_t args[8];
 	uint64_t tsc_khz; /* ns = (tsc - tsc_base) * tsc_mult >> 32 */

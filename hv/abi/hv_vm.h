@@ -66,6 +66,12 @@ struct hv_vm_create {
 	char name[HV_VM_NAME_MAX]; /* for messages only */
 };
 
+struct hv_vm_adopt {
+	uint32_t state_bit, console_bit; /* as in hv_vm_create */
+	uint32_t death_bit;              /* of its vmm, as in hv_prog_create */
+	uint32_t reserved;
+};
+
 #define HV_EXIT_KINDS 24u
 
 struct hv_vm_info {

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The first program: the control kernel, with the machine's rights and the boot modules. Called once, by boot/. */
+/*
+ * The first program: the control kernel, with the machine's rights and the boot modules; and the next instance of it
+ * when it has ended, however it came to that. VMs and their vmm programs run on meanwhile.
+ *
+ *   boot --> instance 1 --ends--> instance 2 --ends--> ...   the third end within 60 s: none follows
+ *
+ * The boot modules stay with hv until an instance has kept something in slot 0 (keep.c): one that dies before leaves
+ * nothing that counts, and the next one gets them again.
+ */
 #include "hv/prog/handle.h"
 #include "hv/prog/prog.h"
 
@@ -14,41 +22,78 @@ _Static_assert(BOOT_MODULES_MAX <= HV_MODULES_MAX, "all modules fit into the inf
 _Static_assert(sizeof(((struct boot_info *)0)->cmdline) <= HV_CMDLINE_MAX,
 	       "so does the command line");
 
+#define BUDGET 3u
+#define BUDGET_NS 60000000000ull
+
 uint64_t prog_boot_epoch;
 
-/* A module's pages become a memory object; closing the last handle gives them back. */
-static int give_module(struct prog *p, hpa_t start, hpa_t end, struct hv_module *out)
-{
-	uint64_t pages = ALIGN_UP(end - start, PAGE_SIZE) >> PAGE_SHIFT;
-	struct mem *m;
-	int err = mem_from_frames(start, pages, &account_modules, &m);
+static struct boot_module {
+	struct mem *mem; /* counted; NULL: none, or it is the control kernel's now */
+	uint64_t bytes;
+	char string[sizeof(((struct hv_module *)0)->string)];
+} modules[BOOT_MODULES_MAX];
+static char cmdline[HV_CMDLINE_MAX]; /* [I] */
+static uint32_t instances;
+static uint64_t ends[BUDGET]; /* when the last ones ended, by instance */
+static uint64_t image_sum;    /* [I] of the program in the image */
 
-	if (err != 0)
-		return err;
-	err = handle_add(p, &m->obj, HVR_READ | HVR_GRANT, &out->mem);
-	object_put(&m->obj);
-	if (err == 0)
-		out->bytes = end - start;
-	return err;
+/* The image lies in pages that nobody can write; memory may go bad all the same (FNV-1a over words). */
+static uint64_t sum_of_image(void)
+{
+	uint64_t h = 0xcbf29ce484222325ull, word;
+
+	for (const uint8_t *at = image_ctrl; at + sizeof(word) <= image_ctrl_end;
+	     at += sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+		h = (h ^ word) * 0x100000001b3ull;
+	}
+	return h;
 }
 
-static void give_modules(struct prog *p, const struct boot_info *bi)
+static void take_modules(const struct boot_info *bi)
 {
 	for (unsigned i = 0; i < bi->n_modules; i++) {
-		struct hv_module *out = &p->info->modules[p->info->n_modules];
-		int err = give_module(p, bi->modules[i].start, bi->modules[i].end, out);
+		hpa_t start = bi->modules[i].start, end = bi->modules[i].end;
+		uint64_t pages = ALIGN_UP(end - start, PAGE_SIZE) >> PAGE_SHIFT;
+		int err = mem_from_frames(start, pages, &account_modules, &modules[i].mem);
 
-		if (err != 0) {
+		if (err != 0)
 			log_printf("hv: boot module \"%s\" is not usable (error %d)\n",
 				   bi->modules[i].string, -err);
-			continue;
-		}
-		str_copy(out->string, bi->modules[i].string, sizeof(out->string));
-		p->info->n_modules++;
+		modules[i].bytes = end - start;
+		str_copy(modules[i].string, bi->modules[i].string, sizeof(modules[i].string));
 	}
 }
 
-void prog_start_ctrl(const struct boot_info *bi)
+static int give_modules(struct prog *p)
+{
+	for (unsigned i = 0; i < BOOT_MODULES_MAX; i++) {
+		const struct boot_module *m = &modules[i];
+		struct hv_module *out = &p->info->modules[p->info->n_modules];
+		int err;
+
+		if (!m->mem)
+			continue;
+		err = handle_add(p, &m->mem->obj, HVR_READ | HVR_GRANT, &out->mem);
+		if (err != 0)
+			return err;
+		out->bytes = m->bytes;
+		str_copy(out->string, m->string, sizeof(out->string));
+		p->info->n_modules++;
+	}
+	return 0;
+}
+
+void ctrl_modules_given(void)
+{
+	for (unsigned i = 0; i < BOOT_MODULES_MAX; i++) {
+		if (modules[i].mem)
+			object_put(&modules[i].mem->obj);
+		modules[i].mem = NULL;
+	}
+}
+
+static int start(void)
 {
 	struct prog_config config = {.image = image_ctrl,
 				     .image_end = image_ctrl_end,
@@ -59,15 +104,57 @@ void prog_start_ctrl(const struct boot_info *bi)
 	int err = prog_create(&config, &p);
 
 	if (err != 0)
-		panic("the control kernel in this image cannot be loaded (error %d)", -err);
-	prog_ctrl = p;
-	prog_boot_epoch = plat_boot_epoch;
-	str_copy(p->info->cmdline, bi->cmdline, sizeof(p->info->cmdline));
-	give_modules(p, bi);
+		return err;
+	p->info->instance = ++instances;
+	str_copy(p->info->cmdline, cmdline, sizeof(p->info->cmdline));
 	spin_lock(&hv_lock);
-	err = prog_start(p);
+	err = give_modules(p);
+	if (err == 0) {
+		__atomic_store_n(&prog_ctrl, p, __ATOMIC_RELEASE);
+		err = prog_start(p);
+	}
 	spin_unlock(&hv_lock);
-	if (err != 0)
-		panic("the control kernel cannot be started (error %d)", -err);
 	object_put(&p->obj); /* its life keeps it */
+	return err;
+}
+
+void prog_start_ctrl(const struct boot_info *bi)
+{
+	int err;
+
+	prog_boot_epoch = plat_boot_epoch;
+	image_sum = sum_of_image();
+	str_copy(cmdline, bi->cmdline, sizeof(cmdline));
+	take_modules(bi);
+	err = start();
+	if (err != 0)
+		panic("the control kernel in this image cannot be started (error %d)", -err);
+}
+
+/* Now, and how many of the ends before were less than a minute ago. */
+static bool within_budget(void)
+{
+	uint64_t now = time_now(), *slot = &ends[instances % BUDGET];
+	uint64_t oldest = ends[(instances + 1) % BUDGET]; /* BUDGET - 1 ends before this one */
+
+	*slot = now;
+	return instances < BUDGET || now - oldest > BUDGET_NS;
+}
+
+void ctrl_ended(void)
+{
+	int err = -HVE_LIMIT;
+
+	if (sum_of_image() != image_sum)
+		log_printf("hv: the control kernel in memory is not what was loaded; the memory is "
+			   "bad\n");
+	else if (!within_budget())
+		log_printf("hv: the control kernel ended %u times within a minute\n", BUDGET);
+	else
+		err = start();
+	if (err == 0)
+		log_printf("hv: instance %u of the control kernel is started; VMs run on\n",
+			   instances);
+	else
+		log_printf("hv: the host is no longer managed; running VMs run on\n");
 }

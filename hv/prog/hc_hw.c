@@ -77,6 +77,8 @@ void hw_release(struct prog *p)
 		if (pci_config_read(masters[i].bdf, PCI_COMMAND, 2, &command) == 0)
 			(void)!pci_config_write(masters[i].bdf, PCI_COMMAND, 2,
 						command & ~PCI_BUS_MASTER);
+		/* What it still had under way is pushed before this answer (PCIe 2.4.1). */
+		(void)!pci_config_read(masters[i].bdf, PCI_COMMAND, 2, &command);
 	}
 	spin_unlock(&hv_lock);
 }

@@ -152,6 +152,7 @@ static int serve_vm(struct prog *child, struct vm *vm)
 		return err;
 	object_get(&vm->obj);
 	child->vm = vm;
+	child->info->instance = ++vm->vmm_instances;
 	return 0;
 }
 
@@ -205,6 +206,10 @@ int hc_prog_start(struct prog *p, struct object *o, uint64_t *value)
 		return -HVE_STATE;
 	memcpy(child->info->args, args, n * sizeof(args[0]));
 	child->info->n_args = (uint32_t)n;
+	/* What the vmm before it was told of and did not come to. */
+	if (child->vm)
+		prog_events_post(child, 1ull << child->park_bit | 1ull << child->doorbell_bit |
+						1ull << child->state_bit);
 	return prog_start(child);
 }
 

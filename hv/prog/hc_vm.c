@@ -230,6 +230,25 @@ int hc_vm_next(struct prog *p, struct object *o, uint64_t *value)
 	return err;
 }
 
+int hc_vm_adopt(struct prog *p, struct object *o, uint64_t *value)
+{
+	struct hv_vm_adopt in;
+	struct prog *vmm;
+	int err = 0;
+
+	if (user_read(&in, arg1(p), sizeof(in)) != 0)
+		return -HVE_FAULT;
+	if (in.state_bit >= HV_EVENT_BITS || in.console_bit >= HV_EVENT_BITS ||
+	    in.death_bit >= HV_EVENT_BITS)
+		return -HVE_INVAL;
+	vmm = notify_adopt(as_vm(o), p, &in);
+	if (!vmm)
+		return 0;
+	err = answer_handle(p, &vmm->obj, HVR_ALL, value);
+	object_put(&vmm->obj);
+	return err;
+}
+
 /* ---- the vmm's ---- */
 
 int hc_vm_claim(struct prog *p, struct object *o, uint64_t *value)

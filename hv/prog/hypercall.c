@@ -31,6 +31,8 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_MEM_UNMAP] = CALL(hc_mem_unmap, 0, 0, 0, false),
 	[HVC_MEM_PHYS] = CALL(hc_mem_phys, OBJECT_MEM, R_R, HVPR_HW, false),
 	[HVC_MEM_INFO] = CALL(hc_mem_info, OBJECT_MEM, R_R, 0, false),
+	[HVC_MEM_KEEP] = CALL(hc_mem_keep, 0, 0, HVPR_VM, true),
+	[HVC_MEM_KEPT] = CALL(hc_mem_kept, 0, 0, HVPR_VM, true),
 
 	[HVC_MMIO_MAP] = CALL(hc_mmio_map, 0, 0, HVPR_HW, false),
 	[HVC_PCI_READ] = CALL(hc_pci_read, 0, 0, HVPR_HW, true),
@@ -51,6 +53,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_VM_CONSOLE_IN] = CALL(hc_vm_console_in, OBJECT_VM, HVR_WRITE, 0, true),
 	[HVC_VM_SCHED] = CALL(hc_vm_sched, OBJECT_VM, R_OWN, 0, true),
 	[HVC_VM_NEXT] = CALL(hc_vm_next, 0, 0, HVPR_VM, true),
+	[HVC_VM_ADOPT] = CALL(hc_vm_adopt, OBJECT_VM, R_OWN, HVPR_VM, true),
 
 	[HVC_VM_CLAIM] = CALL(hc_vm_claim, OBJECT_VM, R_RUN, 0, true),
 	[HVC_VM_UNCLAIM] = CALL(hc_vm_unclaim, OBJECT_VM, R_RUN, 0, true),

@@ -84,6 +84,26 @@ int notify_vmm(struct vm *vm, struct prog *p)
 	return err;
 }
 
+struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adopt *in)
+{
+	struct prog *vmm, *before = NULL;
+
+	notify_owner(vm, p, in->state_bit, in->console_bit);
+	spin_lock(&vm->lock);
+	vmm = vm->notify.vmm;
+	if (vmm) {
+		object_get(&vmm->obj);
+		object_get(&p->obj);
+		before = vmm->parent;
+		vmm->parent = p;
+		vmm->death_bit = in->death_bit;
+	}
+	spin_unlock(&vm->lock);
+	if (before)
+		object_put(&before->obj);
+	return vmm;
+}
+
 static void forget(struct vm *vm, const struct prog *p)
 {
 	spin_lock(&vm->lock);

@@ -111,15 +111,6 @@ static void report(const struct prog *p)
 		   cause_name(l->cause), (unsigned long long)l->code, (unsigned long long)l->rip,
 		   (unsigned long long)l->rsp, (unsigned long long)l->cr2,
 		   l->text[0] ? "; last words: " : "", l->text);
-	if (p->image == HV_IMAGE_CTRL)
-		log_printf("hv: the host is no longer managed; running VMs run on\n");
-}
-
-/* A VM without its vmm can answer no parked access. One that is stopped loses nothing. */
-static void orphan_vm(struct vm *vm)
-{
-	if (vm->state == HV_VM_RUNNING || vm->state == HV_VM_PAUSED)
-		vm_crash(vm, HV_VMR_VMM_DIED, 0);
 }
 
 static void free_memory(struct prog *p)
@@ -139,8 +130,6 @@ static void strip(struct prog *p)
 		hw_release(p);
 	notify_forget(p);
 	prog_wait_end(p);
-	if (p->vm)
-		orphan_vm(p->vm);
 	free_memory(p);
 	list_remove(&progs, p);
 	if (p == prog_ctrl)
@@ -153,11 +142,13 @@ static void strip(struct prog *p)
 /* It runs nowhere any more. Once for each program. */
 static void take_apart(struct prog *p)
 {
-	struct prog *parent = p->parent;
 	bool started = p->state == HV_PROG_LIVE;
+	bool was_ctrl = p == prog_ctrl;
+	struct prog *parent;
 
 	strip(p);
 	report(p);
+	parent = p->parent; /* no VM knows it any more, so nobody adopts it */
 	p->parent = NULL;
 	__atomic_store_n(&p->state, HV_PROG_DEAD, __ATOMIC_RELEASE);
 	__atomic_store_n(&p->gone, true, __ATOMIC_RELEASE);
@@ -167,6 +158,8 @@ static void take_apart(struct prog *p)
 	}
 	if (started)
 		object_put(&p->obj);
+	if (was_ctrl)
+		ctrl_ended();
 }
 
 void prog_gone(struct sched_ent *e)

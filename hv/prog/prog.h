@@ -75,8 +75,10 @@ struct prog {
 	bool gone;                /* [a] taken apart */
 	struct hv_prog_info last; /* how it ended; written once, before state is DEAD */
 	struct vm *vm;            /* [I] counted until death: the VM a vmm serves */
-	struct prog *parent;      /* [I] counted until death: who gets death_bit */
-	uint32_t death_bit, park_bit, doorbell_bit, state_bit; /* [I] */
+	struct prog
+		*parent; /* [L:vm->lock if it serves one] counted until death: who gets death_bit */
+	uint32_t death_bit;                         /* as parent */
+	uint32_t park_bit, doorbell_bit, state_bit; /* [I] */
 	struct hv_info *info;        /* [owns] hv's address of the information page */
 	uint64_t brk_start, brk_end; /* own calls */
 	struct prog *next;           /* [L:list_lock in prog.c] all programs, or the graves */
@@ -140,7 +142,13 @@ int space_brk(struct prog *p, uva_t end) MUST_CHECK;
 /* notify.c: VM -> programs */
 void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit);
 int notify_vmm(struct vm *vm, struct prog *p) MUST_CHECK; /* EXIST: it has one */
-void notify_forget(struct prog *p);                       /* all VMs */
+/* p becomes the VM's owner and its vmm's parent -> that vmm, counted; NULL: there is none. */
+struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adopt *in);
+void notify_forget(struct prog *p); /* all VMs */
+
+/* ctrl.c: the control kernel has ended; makes the next instance, or does not. No lock held. */
+void ctrl_ended(void);
+void ctrl_modules_given(void); /* an instance has what it needs of them; hv_lock */
 
 /* hc_hw.c */
 void hw_release(struct prog *p); /* bus mastering of what it drove off */

@@ -70,6 +70,7 @@ struct vm {
 	struct cpuid_table *cpuid; /* [I] what CPUID shows this VM */
 	uint32_t clock_version;
 	uint64_t wall_msr;
+	uint32_t vmm_instances;                   /* hypercalls only, hv_lock */
 	struct vm_notify notify;                  /* [L:lock] */
 	uint64_t parks, doorbells, irqs_injected; /* [a] */
 	struct vm *next;                          /* list of all VMs by id */

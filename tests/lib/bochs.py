@@ -65,9 +65,9 @@ class FileSerial(Serial):
             time.sleep(0.1)
 
 
-def make_iso(directory, options, files):
+def make_iso(directory, options, files, image=IMAGE):
     iso = Path(directory) / "bochs.iso"
-    subprocess.run([ROOT / "tools" / "mkiso.sh", iso, IMAGE, options, *files], check=True)
+    subprocess.run([ROOT / "tools" / "mkiso.sh", iso, image, options, *files], check=True)
     return iso
 
 
@@ -76,11 +76,11 @@ class BochsHost:
     as it can and leaps while all CPUs are halted; "slowdown", for networks, never gets ahead of the world outside."""
 
     def __init__(self, options="ip=dhcp mgmt.insecure=1", files=(), model="ryzen", cpus=1, mem=256, net=True, clock=None, ips=IPS, badmsr=False,
-                 limit=300, program="bochs"):
+                 limit=300, program="bochs", image=IMAGE):
         self.port = free_port() if net else None
         self.dir = Path(tempfile.mkdtemp(prefix="socle-bochs-"))
         self.started = time.monotonic()
-        iso = make_iso(self.dir, options, files)
+        iso = make_iso(self.dir, options, files, image)
         clock = clock or ("slowdown" if net else "none")
         rc = RC.format(mem=mem, model=model, cpus=cpus, iso=iso, ips=ips, clock=clock, badmsr=int(badmsr)) + (NIC if net else NO_NIC)
         (self.dir / "rc").write_text(rc)

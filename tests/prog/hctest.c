@@ -238,6 +238,31 @@ static void check_memory(void)
 	CHECK(hv_handle_close((uint32_t)h), 0);
 }
 
+/* Memory that hv holds for the next instance. */
+static void check_keep(void)
+{
+	uint64_t m = 0, now = 0, back = 0, info = 0;
+
+	CHECK(hv_mem_create(0, &m), 0);
+	CHECK(hv_mem_grow((uint32_t)m, 3, &now), 0);
+	CHECK(hv_mem_keep((uint32_t)m, HV_KEEP_SLOTS), -HVE_INVAL);
+	CHECK(hv_mem_keep(rt_info()->self, 7), -HVE_HANDLE);
+	CHECK(hv_mem_keep(0, 7), -HVE_NOENT);
+	CHECK(hv_mem_kept(7, &back), -HVE_NOENT);
+	CHECK(hv_mem_kept(UINT32_MAX, &back), -HVE_INVAL);
+	CHECK(hv_mem_keep((uint32_t)m, 7), 0);
+	CHECK(hv_mem_keep((uint32_t)m, 7), -HVE_EXIST);
+	CHECK(hv_handle_close((uint32_t)m), 0);
+	CHECK(hv_mem_info((uint32_t)m, &info), -HVE_HANDLE);
+	CHECK(hv_mem_kept(7, &back), 0);
+	CHECK(hv_mem_info((uint32_t)back, &info), 0);
+	CHECK(info, 3);
+	memory_adds_up();
+	CHECK(hv_mem_keep(0, 7), 0);
+	CHECK(hv_mem_info((uint32_t)back, &info), 0); /* the handle holds it */
+	CHECK(hv_handle_close((uint32_t)back), 0);
+}
+
 static void check_handles(void)
 {
 	uint64_t h = 0, copy = 0, self = rt_info()->self;
@@ -402,7 +427,6 @@ static void die(void)
 		CHECK(hv_pci_read(bdf, 4, 2, &command), 0);
 		rt_log("function %x, command %lx", (unsigned)bdf, (unsigned long)command);
 	}
-	vm_outlives_owner();
 	rt_log("dying, %u failed", failures);
 	*(volatile int *)0x1234 = 1;
 }
@@ -415,8 +439,11 @@ int main(void)
 		child_main();
 	rt_name_set("hctest");
 	rt_log("start, %u modules, \"%s\"", rt_info()->n_modules, rt_info()->cmdline);
-	if (strcmp(rt_info()->cmdline, "die") == 0)
+	if (strcmp(rt_info()->cmdline, "die") == 0) {
+		if (rt_info()->instance == 1)
+			vm_outlives_owner();
 		die();
+	}
 	memory_adds_up();
 	objects = objects_now();
 	check_numbers();
@@ -425,6 +452,7 @@ int main(void)
 	check_memory();
 	check_handles();
 	check_hardware();
+	check_keep();
 	check_programs();
 	memory_adds_up();
 	CHECK(objects_now(), (int64_t)objects);

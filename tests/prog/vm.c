@@ -251,7 +251,24 @@ static void check_guest(void)
 	CHECK(hv_handle_close(ram), 0);
 }
 
-/* A vmm that dies takes its running VM along, and nothing else. */
+/* As another owner would; vmm 0: none lives. */
+static void check_adopt(uint32_t vm, uint32_t vmm)
+{
+	struct hv_vm_adopt in = {
+		.state_bit = STATE_BIT, .console_bit = CONSOLE_BIT, .death_bit = HV_EVENT_BITS};
+	uint64_t h = 1;
+
+	CHECK(hv_vm_adopt(vm, &in, &h), -HVE_INVAL);
+	CHECK(hv_vm_adopt(vm, NULL, &h), -HVE_FAULT);
+	in.death_bit = DEATH_BIT;
+	CHECK(hv_vm_adopt(vmm ? vmm : rt_info()->self, &in, &h), -HVE_HANDLE);
+	CHECK(hv_vm_adopt(vm, &in, &h), 0);
+	CHECK(h != 0, vmm != 0);
+	if (h)
+		CHECK(hv_handle_close((uint32_t)h), 0);
+}
+
+/* A vmm dies while its guest waits for an answer: the VM runs on, and the next vmm gives it. */
 static void check_vmm_death(void)
 {
 	uint32_t ram, vm = make_vm(&ram), vmm = make_vmm(vm, CHILD_SPIN);
@@ -262,13 +279,17 @@ static void check_vmm_death(void)
 		(void)hv_event_wait(hv_time_now() + SECOND / 1000);
 	CHECK(hv_vm_control(vm, HV_VMC_PAUSE, 0), 0);
 	CHECK(hv_vm_control(vm, HV_VMC_RESUME, 0), 0);
+	check_adopt(vm, vmm);
 	CHECK(hv_prog_destroy(vmm), 0);
+	check_adopt(vm, 0);
+	CHECK(hv_vm_info(vm, &info), 0);
+	CHECK(info.state, HV_VM_RUNNING);
+	vmm = make_vmm(vm, CHILD_SERVE);
 	info = wait_state(vm, HV_VM_CRASHED);
-	CHECK(info.reason, HV_VMR_VMM_DIED);
-	/* The parked access waits for a new vmm's answer; a reset forgets it. */
-	CHECK(hv_vcpu_resume(vm, 0, 1, 0), 0);
-	CHECK(hv_vcpu_resume(vm, 0, 1, 0), -HVE_STATE);
-	CHECK(hv_vm_reset(vm), 0);
+	CHECK(info.reason, HV_VMR_HLT_FOREVER);
+	CHECK(info.parks, ROUNDS + 1);
+	CHECK(*(uint32_t *)(RAM_VA + ANSWER_AT), ROUNDS + 2);
+	CHECK(hv_prog_destroy(vmm), 0);
 	CHECK(hv_vm_destroy(vm), 0);
 	CHECK(hv_mem_unmap(RAM_VA, RAM_PAGES), 0);
 	CHECK(hv_handle_close(ram), 0);

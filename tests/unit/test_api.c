@@ -3,6 +3,7 @@
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
+// SRC: ctrl-kernel/ops/keep.c
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
@@ -18,6 +19,8 @@
 // SRC: ctrl-kernel/api/json_scan.c
 // SRC: ctrl-kernel/api/problem.c
 // SRC: ctrl-kernel/api/routes.c
+// SRC: ctrl-kernel/api/control_api.c
+// SRC: ctrl-kernel/ops/control.c
 // SRC: ctrl-kernel/api/vmspec.c
 // SRC: ctrl-kernel/api/host_api.c
 // SRC: ctrl-kernel/api/image_api.c

@@ -3,6 +3,7 @@
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
+// SRC: ctrl-kernel/ops/keep.c
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: build/deps/src/mbedtls/library/sha256.c

@@ -349,7 +349,7 @@ static void test_bad_image(void **state)
 static void test_bad_config(void **state)
 {
 	(void)state;
-	config->version = 2;
+	config->version = VMM_CONFIG_VERSION + 1;
 	instance_start(1);
 	assert_string_equal(trace, "died ");
 	assert_contains(last_words, "another version");

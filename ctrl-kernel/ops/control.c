@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Ends of this program on purpose (control.h). */
+#include "ctrl-kernel/ops/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/ops/start.h"
+#include "ctrl-kernel/rt/hvcall.h"
+
+#define GRACE_NS 10000000ull /* the answer is on its way by then */
+
+static struct loop_timer timer;
+
+static int end_by(loop_fn fn)
+{
+	loop_timer_init(&timer, fn, NULL);
+	loop_timer_set(&timer, GRACE_NS);
+	return 0;
+}
+
+static void restart(void *unused)
+{
+	static const char words[] = "restart by request";
+
+	(void)unused;
+	hv_exit(0, words, sizeof(words) - 1);
+}
+
+int control_restart(struct ops_error *e)
+{
+	(void)e;
+	return end_by(restart);
+}
+
+/* ---- tests ---- */
+
+static void fault(void *unused)
+{
+	(void)unused;
+	*(volatile uint64_t *)0x3c0000 = 0; /* nothing is ever mapped there */
+}
+
+static void give_up(void *unused)
+{
+	(void)unused;
+	abort();
+}
+
+static void hang(void *unused)
+{
+	(void)unused;
+	for (;;)
+		__asm__ volatile("");
+}
+
+static void break_heap(void *unused)
+{
+	char *a = malloc(64), *b = malloc(64);
+
+	(void)unused;
+	if (!a || !b)
+		abort();
+	memset(a - 32, 0xa5, 256); /* headers of both, and of what follows */
+	free(a);
+	free(b);
+	for (unsigned i = 0; i < 1000; i++) {
+		char *volatile c = malloc(16 + i);
+
+		if (c)
+			memset(c, 0xa5, 16 + i);
+	}
+	abort(); /* should it have survived that */
+}
+
+static int test(loop_fn fn, struct ops_error *e)
+{
+	if (!run_test_hooks)
+		return ops_fail(e, OPS_INVALID, NULL,
+				"test hooks are off; boot with test.hooks=1 to have them");
+	return end_by(fn);
+}
+
+int control_test_fault(struct ops_error *e)
+{
+	return test(fault, e);
+}
+
+int control_test_abort(struct ops_error *e)
+{
+	return test(give_up, e);
+}
+
+int control_test_hang(struct ops_error *e)
+{
+	return test(hang, e);
+}
+
+int control_test_heap(struct ops_error *e)
+{
+	return test(break_heap, e);
+}

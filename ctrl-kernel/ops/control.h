@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What can be done to the control kernel itself: it ends, and hv starts the next instance. VMs run on. */
+#ifndef OPS_CONTROL_H
+#define OPS_CONTROL_H
+
+#include "ctrl-kernel/ops/ops.h"
+
+/* Shortly after the return, so that the answer still gets out. */
+int control_restart(struct ops_error *e) MUST_CHECK;
+/* test.hooks=1 only: the ways in which a program goes wrong. */
+int control_test_fault(struct ops_error *e) MUST_CHECK; /* a wild write */
+int control_test_abort(struct ops_error *e) MUST_CHECK;
+int control_test_hang(struct ops_error *e) MUST_CHECK; /* computes for ever */
+int control_test_heap(struct ops_error *e) MUST_CHECK; /* corrupts its heap, then uses it */
+
+#endif

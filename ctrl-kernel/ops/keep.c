@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The store (keep.h). Its head, with the images' records, is mapped for good; so is each VM's record while there is one.
+ * Before keep_init() nothing is kept: tests of other parts go without.
+ */
+#include "ctrl-kernel/ops/keep.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "ctrl-kernel/rt/hvcall.h"
+
+#define MAGIC 0x45524f5453ull /* "STORE" */
+#define VERSION 1u
+#define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
+
+enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
+_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= HV_KEEP_SLOTS, "slots of hv");
+
+struct image_record {
+	uint32_t live, source, hashed;
+	char name[OPS_NAME_MAX];
+	uint64_t bytes, created_ns;
+	uint8_t sha256[32];
+};
+
+struct vm_now { /* what changes */
+	uint32_t state, pending, hv_id, reserved;
+	uint64_t changed_ns;
+	char reason_code[24], reason[256], start_error[256];
+};
+
+struct vm_record {
+	uint32_t live, current; /* of now[] */
+	uint64_t order;         /* of definition */
+	uint8_t uuid[16];
+	struct vm_spec spec;
+	struct vm_now now[2];
+};
+
+struct store {
+	uint64_t magic;
+	uint32_t version, vm_bytes; /* sizeof(struct vm_record) */
+	uint64_t next_order;
+	struct image_record images[IMAGE_RECORDS];
+};
+
+#define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
+#define VM_RECORD_PAGES ((sizeof(struct vm_record) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
+
+static uint32_t mem; /* [owns] */
+static uint64_t pages;
+static struct store *store;                /* [owns] mapping */
+static struct vm_record *records[VMS_MAX]; /* [owns] mappings, NULL: not mapped */
+static bool found;
+
+static int grow(uint64_t to)
+{
+	while (pages < to) {
+		uint64_t before = pages;
+		int r = hv_mem_grow(mem, to, &pages);
+
+		if (r)
+			return r;
+		if (pages <= before)
+			return -HVE_NOMEM;
+	}
+	return 0;
+}
+
+static uint64_t record_page(unsigned i)
+{
+	return HEAD_PAGES + (uint64_t)i * VM_RECORD_PAGES;
+}
+
+/* The record of VM i, if the store reaches so far or `make`; NULL: it does not. */
+static struct vm_record *record_at(unsigned i, bool make)
+{
+	if (records[i])
+		return records[i];
+	if (pages < record_page(i + 1) && (!make || grow(record_page(i + 1))))
+		return NULL;
+	records[i] = rt_mem_map(mem, record_page(i), VM_RECORD_PAGES, HVP_READ | HVP_WRITE);
+	return records[i];
+}
+
+static bool map_head(void)
+{
+	store = rt_mem_map(mem, 0, HEAD_PAGES, HVP_READ | HVP_WRITE);
+	return store != NULL;
+}
+
+/* Anything but this very layout is left alone: nothing is recovered from it. */
+static bool find(void)
+{
+	uint64_t handle, info;
+
+	if (hv_mem_kept(SLOT_STORE, &handle))
+		return false;
+	mem = (uint32_t)handle;
+	if (hv_mem_info(mem, &info) == 0)
+		pages = info & 0xffffffffffffull;
+	if (pages < HEAD_PAGES || !map_head())
+		rt_die("what the instance before left cannot be mapped");
+	if (store->magic == MAGIC && store->version == VERSION &&
+	    store->vm_bytes == sizeof(struct vm_record))
+		return true;
+	rt_die("what the instance before left has version %u, not %u", store->version, VERSION);
+}
+
+static void make(void)
+{
+	uint64_t handle;
+
+	if (hv_mem_create(0, &handle))
+		rt_die("no memory for the store");
+	mem = (uint32_t)handle;
+	if (grow(HEAD_PAGES) || !map_head())
+		rt_die("no memory for the store");
+	store->vm_bytes = sizeof(struct vm_record);
+	store->version = VERSION;
+	store->magic = MAGIC;
+}
+
+void keep_init(void)
+{
+	found = find();
+	if (found)
+		return;
+	make();
+	keep_sweep(); /* of an instance that died before it was ready */
+}
+
+bool keep_found(void)
+{
+	return found;
+}
+
+void keep_ready(void)
+{
+	if (!found && hv_mem_keep(mem, SLOT_STORE))
+		rt_die("the store cannot be kept");
+}
+
+/* ---- images ---- */
+
+static int free_image_record(void)
+{
+	for (unsigned i = 0; i < IMAGE_RECORDS; i++)
+		if (!store->images[i].live)
+			return (int)i;
+	return KEEP_NONE;
+}
+
+int keep_image(struct image *image, struct ops_error *e)
+{
+	struct image_record *rec;
+	int i, r;
+
+	image->keep = KEEP_NONE;
+	if (!store)
+		return 0;
+	i = free_image_record();
+	if (i == KEEP_NONE)
+		return ops_fail(e, OPS_LIMIT, NULL, "there are too many images; delete some");
+	rec = &store->images[i];
+	r = hv_mem_keep(image->mem, SLOT_IMAGE + (unsigned)i);
+	if (r)
+		return ops_fail_hv(e, r, "keeping the image");
+	memcpy(rec->name, image->name, sizeof(rec->name));
+	rec->source = image->source;
+	rec->bytes = image->bytes;
+	rec->created_ns = image->created_ns;
+	rec->hashed = image->hashed;
+	memcpy(rec->sha256, image->sha256, sizeof(rec->sha256));
+	__atomic_store_n(&rec->live, 1, __ATOMIC_RELEASE);
+	image->keep = i;
+	return 0;
+}
+
+void keep_image_hashed(const struct image *image)
+{
+	struct image_record *rec;
+
+	if (image->keep == KEEP_NONE)
+		return;
+	rec = &store->images[image->keep];
+	memcpy(rec->sha256, image->sha256, sizeof(rec->sha256));
+	__atomic_store_n(&rec->hashed, 1, __ATOMIC_RELEASE);
+}
+
+void keep_image_gone(struct image *image)
+{
+	if (image->keep == KEEP_NONE)
+		return;
+	__atomic_store_n(&store->images[image->keep].live, 0, __ATOMIC_RELEASE);
+	(void)hv_mem_keep(0, SLOT_IMAGE + (unsigned)image->keep);
+	image->keep = KEEP_NONE;
+}
+
+/* ---- VMs ---- */
+
+static void write_now(const struct vm *vm, struct vm_now *n)
+{
+	n->state = vm->state;
+	n->pending = vm->pending;
+	n->hv_id = vm->hv_id;
+	n->changed_ns = vm->changed_ns;
+	memcpy(n->reason_code, vm->reason_code, sizeof(n->reason_code));
+	memcpy(n->reason, vm->reason, sizeof(n->reason));
+	memcpy(n->start_error, vm->start_error, sizeof(n->start_error));
+}
+
+void keep_vm_update(const struct vm *vm)
+{
+	struct vm_record *rec;
+	uint32_t other;
+
+	if (vm->keep == KEEP_NONE)
+		return;
+	rec = records[vm->keep];
+	other = 1 - rec->current;
+	write_now(vm, &rec->now[other]);
+	__atomic_store_n(&rec->current, other, __ATOMIC_RELEASE);
+}
+
+int keep_vm(struct vm *vm, struct ops_error *e)
+{
+	if (!store)
+		return 0;
+	for (unsigned i = 0; i < VMS_MAX; i++) {
+		struct vm_record *rec = record_at(i, true);
+
+		if (!rec)
+			return ops_fail(e, OPS_NO_MEMORY, NULL,
+					"the host has no memory to keep the VM's description");
+		if (rec->live)
+			continue;
+		rec->order = store->next_order++;
+		memcpy(rec->uuid, vm->uuid, sizeof(rec->uuid));
+		rec->spec = vm->spec;
+		rec->current = 0;
+		write_now(vm, &rec->now[0]);
+		__atomic_store_n(&rec->live, 1, __ATOMIC_RELEASE);
+		vm->keep = (int)i;
+		return 0;
+	}
+	return ops_fail(e, OPS_LIMIT, NULL, "there are too many VMs; delete some");
+}
+
+int keep_vm_console(const struct vm *vm, struct ops_error *e)
+{
+	int r;
+
+	if (vm->keep == KEEP_NONE)
+		return 0;
+	r = hv_mem_keep(vm->console.mem, SLOT_CONSOLE + (unsigned)vm->keep);
+
+	/* EXIST: it was started before. */
+	return r && r != -HVE_EXIST ? ops_fail_hv(e, r, "keeping the console") : 0;
+}
+
+void keep_vm_gone(struct vm *vm)
+{
+	if (vm->keep == KEEP_NONE)
+		return;
+	__atomic_store_n(&records[vm->keep]->live, 0, __ATOMIC_RELEASE);
+	(void)hv_mem_keep(0, SLOT_CONSOLE + (unsigned)vm->keep);
+	vm->keep = KEEP_NONE;
+}
+
+/* ---- recovery ---- */
+
+bool keep_image_read(unsigned i, struct image *out)
+{
+	const struct image_record *rec = &store->images[i];
+	uint64_t handle;
+
+	if (i >= IMAGE_RECORDS || !rec->live || hv_mem_kept(SLOT_IMAGE + i, &handle))
+		return false;
+	memcpy(out->name, rec->name, sizeof(out->name));
+	out->source = (enum image_source)rec->source;
+	out->mem = (uint32_t)handle;
+	out->bytes = rec->bytes;
+	out->created_ns = rec->created_ns;
+	out->hashed = rec->hashed;
+	memcpy(out->sha256, rec->sha256, sizeof(out->sha256));
+	out->keep = (int)i;
+	return true;
+}
+
+static int record_nth(unsigned nth)
+{
+	uint64_t above = 0;
+	int at = KEEP_NONE;
+
+	for (unsigned n = 0; n <= nth; n++) {
+		uint64_t best = UINT64_MAX;
+
+		at = KEEP_NONE;
+		for (unsigned i = 0; i < VMS_MAX && record_at(i, false); i++) {
+			if (!records[i]->live || records[i]->order < above ||
+			    records[i]->order >= best)
+				continue;
+			best = records[i]->order;
+			at = (int)i;
+		}
+		if (at == KEEP_NONE)
+			return at;
+		above = best + 1;
+	}
+	return at;
+}
+
+bool keep_vm_read(unsigned nth, struct vm *out, struct kept_vm *run)
+{
+	int i = record_nth(nth);
+	const struct vm_record *rec;
+	const struct vm_now *n;
+	uint64_t handle;
+
+	if (i == KEEP_NONE)
+		return false;
+	rec = records[i];
+	n = &rec->now[rec->current & 1];
+	out->spec = rec->spec;
+	memcpy(out->uuid, rec->uuid, sizeof(out->uuid));
+	out->state = (enum vm_state)n->state;
+	out->changed_ns = n->changed_ns;
+	memcpy(out->reason_code, n->reason_code, sizeof(out->reason_code));
+	memcpy(out->reason, n->reason, sizeof(out->reason));
+	memcpy(out->start_error, n->start_error, sizeof(out->start_error));
+	out->keep = i;
+	if (hv_mem_kept(SLOT_CONSOLE + (unsigned)i, &handle) == 0)
+		out->console.mem = (uint32_t)handle;
+	*run = (struct kept_vm){n->hv_id, (enum vm_pending)n->pending};
+	return true;
+}
+
+void keep_sweep(void)
+{
+	for (unsigned i = 0; i < IMAGE_RECORDS; i++)
+		if (!store->images[i].live)
+			(void)hv_mem_keep(0, SLOT_IMAGE + i);
+	for (unsigned i = 0; i < VMS_MAX; i++) {
+		const struct vm_record *rec = record_at(i, false);
+
+		if (!rec || !rec->live)
+			(void)hv_mem_keep(0, SLOT_CONSOLE + i);
+	}
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What this instance of the control kernel leaves to the next: which images and VMs there are, and the memory objects
+ * behind them. hv holds the objects (HVC_MEM_KEEP) when the program has gone.
+ *
+ *   slot 0                the store: plain data, no pointers, one record for each image and VM
+ *   slot 1 + i            image i
+ *   slot 1 + IMAGES + v   console ring of VM v
+ *
+ * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
+ * the old and then pointed to. So the store is consistent whenever the program dies.
+ *
+ *   new:  fields -> object into its slot -> live = 1        gone:  live = 0 -> object out of its slot
+ *
+ * An object without a live record is dropped by the next instance.
+ */
+#ifndef OPS_KEEP_H
+#define OPS_KEEP_H
+
+#include "ctrl-kernel/ops/images.h"
+#include "ctrl-kernel/ops/vms.h"
+
+#define KEEP_NONE (-1)
+
+/* Finds the store of the instance before, or makes one. Once, before the calls below. */
+void keep_init(void);
+bool keep_found(void); /* there was one: recover, then keep_ready() */
+void keep_ready(void); /* from here on it counts; the boot modules are not given again */
+
+/* image->keep, vm->keep say where; both are KEEP_NONE before. */
+int keep_image(struct image *image, struct ops_error *e) MUST_CHECK;
+void keep_image_hashed(const struct image *image);
+void keep_image_gone(struct image *image); /* before its handle is closed */
+int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
+int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;
+void keep_vm_update(
+	const struct vm *vm); /* its state, its run or its pending action have changed */
+void keep_vm_gone(struct vm *vm);
+
+/* ---- recovery (recover.c): what was live, each once; the record's objects come with it ---- */
+struct kept_vm {        /* of the run under way when the instance died */
+	uint32_t hv_id; /* 0: none */
+	enum vm_pending pending;
+};
+/* Fills *out from record i and takes over its object; false: nothing there. For VMs in the order of definition. */
+bool keep_image_read(unsigned i, struct image *out);
+bool keep_vm_read(unsigned nth, struct vm *out, struct kept_vm *run);
+void keep_sweep(void); /* objects that no record names */
+
+#endif
