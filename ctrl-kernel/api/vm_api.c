@@ -29,6 +29,7 @@ const char *const exit_names[HV_EXIT_KINDS] = {
 	[HV_EXIT_INIT] = "init",
 	[HV_EXIT_DESC] = "descriptor",
 	[HV_EXIT_EOI] = "eoi",
+	[HV_EXIT_APIC_WRITE] = "apic_write",
 	[HV_EXIT_OTHER] = "other",
 };
 

@@ -110,7 +110,8 @@ enum hv_exit_kind {
 	HV_EXIT_INIT,
 	HV_EXIT_DESC,
 	HV_EXIT_OTHER,
-	HV_EXIT_EOI, /* of a level-triggered interrupt, where the CPU keeps the local APIC */
+	HV_EXIT_EOI,        /* of a level-triggered interrupt, where the CPU keeps the local APIC */
+	HV_EXIT_APIC_WRITE, /* there, a write that the CPU does not carry out by itself */
 };
 
 /* ---- registers -------------------------------------------------------------------------------------- */

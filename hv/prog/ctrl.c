@@ -40,11 +40,11 @@ static uint64_t image_sum;    /* [I] of the program in the image */
 /* The image lies in pages that nobody can write; memory may go bad all the same (FNV-1a over words). */
 static uint64_t sum_of_image(void)
 {
+	uint64_t n = (uint64_t)image_ctrl_end - (uint64_t)image_ctrl;
 	uint64_t h = 0xcbf29ce484222325ull, word;
 
-	for (const uint8_t *at = image_ctrl; at + sizeof(word) <= image_ctrl_end;
-	     at += sizeof(word)) {
-		memcpy(&word, at, sizeof(word));
+	for (uint64_t i = 0; i + sizeof(word) <= n; i += sizeof(word)) {
+		memcpy(&word, image_ctrl + i, sizeof(word));
 		h = (h ^ word) * 0x100000001b3ull;
 	}
 	return h;

@@ -49,6 +49,7 @@ struct vcpu_exit {
 			bool has_error;
 			uint32_t error;
 		} exception;
+		uint16_t apic_offset; /* into the APIC's page */
 		struct {
 			uint8_t number;
 			bool write;

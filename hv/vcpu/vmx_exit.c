@@ -143,6 +143,12 @@ static void decode_eoi(struct vcpu *v)
 	v->exit.exception.vector = (uint8_t)vmread(VMCS_QUALIFICATION);
 }
 
+/* A self-IPI with a vector below 16 (SDM3 30.5). The instruction is over. */
+static void decode_apic_write(struct vcpu *v)
+{
+	v->exit.apic_offset = (uint16_t)(vmread(VMCS_QUALIFICATION) & 0xfff);
+}
+
 static void decode_undefined(struct vcpu *v)
 {
 	v->exit.exception.vector = VECTOR_UD;
@@ -209,7 +215,8 @@ static const struct exit_reason exit_reasons[REASONS] = {
 	[REASON_INVVPID] = UNDEFINED,
 	[REASON_WBINVD] = {HV_EXIT_CACHE, true, NULL},
 	[REASON_XSETBV] = {HV_EXIT_XSETBV, true, NULL},
-	[56 ... 58] = UNEXPECTED,
+	[REASON_APIC_WRITE] = {HV_EXIT_APIC_WRITE, false, decode_apic_write},
+	[57 ... 58] = UNEXPECTED,
 	[REASON_VMFUNC... REASON_ENCLS] = UNDEFINED,
 	[61 ... 69] = UNEXPECTED,
 };

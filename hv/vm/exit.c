@@ -201,6 +201,11 @@ static void exit_eoi(struct vcpu *v)
 	vioapic_eoi(v->vm, v->exit.exception.vector);
 }
 
+static void exit_apic_write(struct vcpu *v)
+{
+	vlapic_written(v, v->exit.apic_offset);
+}
+
 /* The vendor did what there was to do. */
 static void exit_nothing(struct vcpu *v)
 {
@@ -234,4 +239,5 @@ void (*const exit_table[HV_EXIT_KINDS])(struct vcpu *v) = {
 	[HV_EXIT_DESC] = exit_nothing,
 	[HV_EXIT_OTHER] = exit_other,
 	[HV_EXIT_EOI] = exit_eoi,
+	[HV_EXIT_APIC_WRITE] = exit_apic_write,
 };

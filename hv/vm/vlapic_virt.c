@@ -11,6 +11,7 @@
 #include "hv/vm/vlapic.h"
 #include "hv/lib/string.h"
 
+#define MSR_X2APIC 0x800u
 #define WORDS 8u /* 32-bit registers of a bitmap, 16 bytes apart */
 
 static uint32_t *reg(const struct vlapic *l, unsigned number)
@@ -122,4 +123,16 @@ bool vlapic_hand_over(struct vcpu *v)
 	if (posted)
 		vendor_apic->request(v, (uint8_t)top);
 	return top >> 4 > (int)(*reg(l, APIC_PPR) >> 4);
+}
+
+void vlapic_written(struct vcpu *v, unsigned offset)
+{
+	struct vlapic *l = v->lapic;
+	uint64_t value;
+
+	if (!l->page)
+		return;
+	value = *reg(l, offset >> 4);
+	/* What cannot be written is not: the guest's instruction is over. */
+	(void)!vlapic_msr(v, MSR_X2APIC + (offset >> 4), true, &value);
 }

@@ -153,6 +153,8 @@ int vlapic_pending(
 void vlapic_take(struct vcpu *v, uint8_t vector); /* IRR -> ISR */
 /* Where the CPU keeps the APIC (vendor->apic): what was posted goes to it. True: it would deliver one if IF is set. */
 bool vlapic_hand_over(struct vcpu *v);
+/* It left a write to the register at that offset of its page to us. */
+void vlapic_written(struct vcpu *v, unsigned offset);
 bool vlapic_takes_pic(struct vcpu *v); /* LINT0 is ExtINT and unmasked, or the APIC is off */
 bool vlapic_send(struct vcpu *from, struct vm *vm, uint64_t dest, bool logical, unsigned mode,
 		 uint8_t vector, bool level, unsigned shorthand,

@@ -8,20 +8,15 @@ from bochs import BochsHost
 from guests import GUESTS, expected, settings
 from host import BUILD, config_file
 
-# To be True as soon as hv runs guests with VMX: switches on everything here that is Intel's.
-VMX = True
-
-
 @dataclass
 class Model:
     name: str  # Bochs' own
     virt: str  # in the line "hv up"
-    intel: bool = True
     unfit: dict = field(default_factory=dict)  # guest: which defect of the emulator (QEMU runs them all)
     probed: set = field(default_factory=set)  # MSRs it does not have that hv may try: everything else hv must know beforehand
 
 
-RYZEN = Model("ryzen", "AMD SVM", intel=False, probed={"0xc0010114"}, unfit={
+RYZEN = Model("ryzen", "AMD SVM", probed={"0xc0010114"}, unfit={
     "triple_fault": "a guest's triple fault ends Bochs (panic) instead of the guest",
     "events": "the guest's single step is raised in the host as well, right after the #VMEXIT",
     "debug_regs": "a guest's #DB that exits is raised again as soon as it has been injected, for ever",
@@ -33,26 +28,21 @@ SKYLAKE = Model("corei7_skylake_x", "Intel VMX")  # virtualises the APIC
 SANDY_BRIDGE = Model("corei7_sandy_bridge_2600k", "Intel VMX")  # does not
 INTEL = [SKYLAKE, SANDY_BRIDGE]
 
-# Boots, manages, and refuses VMs: (model, the reason today, the reason with VMX).
-NO_VMX = "this version supports AMD-V"
+# Boots, manages, and refuses VMs: (model, the reason).
 REFUSING = [
-    ("corei5_lynnfield_750", NO_VMX, "unrestricted guest"),
-    ("core2_penryn_t9600", NO_VMX, "EPT"),
-    ("p4_prescott_celeron_336", NO_VMX, "no VMX"),
-    ("athlon64_clawhammer", "this CPU has no SVM", "this CPU has no SVM"),
+    ("corei5_lynnfield_750", "unrestricted guest"),
+    ("core2_penryn_t9600", "EPT"),
+    ("p4_prescott_celeron_336", "this CPU has no VMX"),
+    ("athlon64_clawhammer", "this CPU has no SVM"),
 ]
 
 # Those that take their time; and what is enough of them here.
-SLOW = ["churn", "ipi_storm", "timer_edges", "timers"]
+SLOW = ["churn", "ipi_storm", "string_edges", "timer_edges", "timers"]
 ENOUGH = {"churn": [r"\[churn\] round 0$"]}
 
 
-def marks(model):
-    return [pytest.mark.skipif(model.intel and not VMX, reason="VMX is not there yet")]
-
-
-def param(model, *more):
-    return pytest.param(model, marks=[*marks(model), *more], id=model.name)
+def param(model, *marks):
+    return pytest.param(model, marks=marks, id=model.name)
 
 
 def fit(model, slow=False):

@@ -57,10 +57,17 @@ static void op_eoi(void)
 {
 	wrmsr(X2_EOI, 0);
 }
-static void op_vmmcall(void)
+static bool amd;
+
+/* The vendor's own instruction, as Linux chooses it. */
+static void op_hypercall(void)
 {
 	uint64_t r = 0xffff;
-	__asm__ volatile("vmmcall" : "+a"(r));
+
+	if (amd)
+		__asm__ volatile("vmmcall" : "+a"(r));
+	else
+		__asm__ volatile("vmcall" : "+a"(r));
 }
 static void op_self_ipi(void)
 {
@@ -146,12 +153,15 @@ void guest_main(void)
 		{"doorbell_port", op_doorbell_port},
 		{"doorbell_mmio", op_doorbell_mmio},
 		{"eoi", op_eoi},
-		{"hypercall", op_vmmcall},
+		{"hypercall", op_hypercall},
 		{"self_ipi", op_self_ipi},
 		{"hlt_self_ipi", op_hlt_self_ipi},
 	};
+	uint32_t r[4];
 	uint64_t base;
 
+	cpuid(0, 0, r);
+	amd = r[1] == 0x68747541; /* "Auth"enticAMD */
 	x2apic_enable();
 	on_vector(VECTOR, on_ipi);
 	sti();
