@@ -10,6 +10,7 @@
 #include "net/nic.h"
 #include "ctrl-kernel/api/api.h"
 #include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/ops/control.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/modules.h"
@@ -149,5 +150,6 @@ int main(void)
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
 	init_api(nics);
+	control_soak(options.test_hooks ? options.test_soak : 0);
 	loop_run();
 }

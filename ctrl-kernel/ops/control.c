@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -99,4 +100,61 @@ int control_test_hang(struct ops_error *e)
 int control_test_heap(struct ops_error *e)
 {
 	return test(break_heap, e);
+}
+
+/* ---- soak ---- */
+
+#define SOAK_MAX_NS 12000000ull
+
+static unsigned soak_until;
+
+static uint64_t random64(void)
+{
+	uint64_t r[2];
+
+	host_random((uint8_t *)r);
+	return r[0] ^ r[1];
+}
+
+static void end_some_vmm(uint64_t r)
+{
+	unsigned n = 0;
+
+	for (struct vm *vm = vm_first(); vm; vm = vm->next)
+		n += vm->run && vm->run->prog;
+	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
+		if (!vm->run || !vm->run->prog || (n && r % n--))
+			continue;
+		if (r & 1ull << 40)
+			run_command(vm->run, VMM_CMD_TEST_CRASH);
+		else
+			(void)hv_prog_destroy(vm->run->prog);
+		return;
+	}
+}
+
+static void soak(void *unused)
+{
+	static const loop_fn ends[] = {restart, fault, give_up, break_heap};
+	uint64_t r = random64();
+
+	(void)unused;
+	if (rt_info()->instance > soak_until)
+		return;
+	/* A vmm first, perhaps, so that the next instance finds it dead or dying. */
+	if (r & 1)
+		end_some_vmm(r >> 8);
+	if (r & 6)
+		ends[(r >> 4) % ARRAY_SIZE(ends)](NULL);
+	loop_timer_set(&timer, random64() % SOAK_MAX_NS);
+}
+
+void control_soak(unsigned n)
+{
+	soak_until = n;
+	if (rt_info()->instance > n)
+		return;
+	run_no_budget = true;
+	loop_timer_init(&timer, soak, NULL);
+	loop_timer_set(&timer, random64() % SOAK_MAX_NS);
 }

@@ -13,4 +13,8 @@ int control_test_abort(struct ops_error *e) MUST_CHECK;
 int control_test_hang(struct ops_error *e) MUST_CHECK; /* computes for ever */
 int control_test_heap(struct ops_error *e) MUST_CHECK; /* corrupts its heap, then uses it */
 
+/* Boot option test.soak=N: each of the first N instances ends itself or a vmm, soon and in some way. hv and this program
+ * know no budget then. */
+void control_soak(unsigned n);
+
 #endif

@@ -27,6 +27,15 @@ static void option_guests(const char *word, const char *value, char out[OPS_NAME
 		host_note(SOURCE, 0, "\"%s\" is ignored: its value is a VM's name or all", word);
 }
 
+static void option_count(const char *word, const char *value, unsigned *out)
+{
+	*out = 0;
+	for (; *value >= '0' && *value <= '9' && *out < 100000; value++)
+		*out = *out * 10 + (unsigned)(*value - '0');
+	if (*value)
+		host_note(SOURCE, 0, "\"%s\" is ignored: its value is a number", word);
+}
+
 /* The log goes to the first serial port; there is nothing else to choose yet. */
 static void option_console(const char *word, const char *value)
 {
@@ -54,6 +63,8 @@ static void option_word(const char *word, struct options *out)
 		option_flag(word, value, &out->insecure);
 	else if (strcmp(key, "test.hooks") == 0)
 		option_flag(word, value, &out->test_hooks);
+	else if (strcmp(key, "test.soak") == 0)
+		option_count(word, value, &out->test_soak);
 	else if (strcmp(key, "console.guests") == 0)
 		option_guests(word, value, out->console_guests);
 	else if (strcmp(key, "console") == 0)

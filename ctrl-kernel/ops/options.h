@@ -11,8 +11,9 @@
 
 struct options {
 	struct net_config net;
-	bool insecure;                     /* mgmt.insecure=1 */
-	bool test_hooks;                   /* test.hooks=1 */
+	bool insecure;      /* mgmt.insecure=1 */
+	unsigned test_soak; /* so many instances end by themselves, soon and somehow */
+	bool test_hooks;    /* test.hooks=1 */
 	char console_guests[OPS_NAME_MAX]; /* a VM's name, "all" or "" */
 };
 

@@ -40,6 +40,7 @@ struct vm_run {
 	void (*prepared)(struct vm *vm, const struct ops_error *e);
 };
 
+extern bool run_no_budget;  /* tests: vmms may die as often as they like */
 extern bool run_test_hooks; /* boot option test.hooks=1 */
 
 int run_begin(struct vm *vm, const struct run_bits *bits,
