@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What VMs do: actions asked for (vms.h), and what hv and the vmm programs report. All VMs share four event bits;
+ * What VMs do: actions asked for (vms.h), and what hv and the vmm programs report. All VMs share three event bits;
  * a handler looks at every VM that runs.
  *
  *   bit      set by                 looked at
- *   state    hv                     HVC_VM_INFO: crashed?
+ *   state    hv, the vmm            HVC_VM_INFO: crashed?, its status page: running, failed, off, resets
  *   console  hv                     the ring, if it is mirrored
- *   status   the vmm                its status page: running, failed, off, resets
  *   death    hv                     HVC_PROG_INFO: dead?
  */
 #include "ctrl-kernel/ops/lifecycle.h"
@@ -278,12 +277,6 @@ void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
 	on_state(NULL); /* what happened meanwhile */
 }
 
-static void on_status(void *ctx)
-{
-	(void)ctx;
-	for_running(look_at_status);
-}
-
 static void on_death(void *ctx)
 {
 	(void)ctx;
@@ -312,7 +305,6 @@ void vms_init(void)
 {
 	bits.state = bit_for(on_state);
 	bits.console = bit_for(on_console);
-	bits.status = bit_for(on_status);
 	bits.death = bit_for(on_death);
 }
 

@@ -283,15 +283,11 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 /* With the VM's slots in place. */
 static int start_vmm(struct vm_run *run, struct ops_error *e)
 {
-	uint64_t args[2] = {0, run->bits->status};
 	int r;
 
 	if (make_vmm(run, &run->vm->spec, e) || fill_config(run, e))
 		return -1;
-	run->config->ctrl = 0; /* it is in the arguments */
-	r = hv_handle_grant(run->prog, rt_info()->self, HVR_POST, &args[0]);
-	if (r == 0)
-		r = hv_prog_start(run->prog, args, ARRAY_SIZE(args));
+	r = hv_prog_start(run->prog, NULL, 0);
 	return r ? ops_fail_hv(e, r, "starting the VM's device program") : 0;
 }
 
@@ -366,19 +362,6 @@ static void *map_slot(const struct vm_run *run, unsigned slot, uint64_t pages, u
 	return va;
 }
 
-/* The vmm hears where this instance listens, and of a command that it may not have been told of. */
-static int introduce(struct vm_run *run)
-{
-	uint64_t there;
-	int r = hv_handle_grant(run->prog, rt_info()->self, HVR_POST, &there);
-
-	if (r)
-		return r;
-	run->config->status_bit = run->bits->status;
-	__atomic_store_n(&run->config->ctrl, (uint32_t)there, __ATOMIC_RELEASE);
-	return hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
-}
-
 static int adopt(struct vm_run *run, struct ops_error *e)
 {
 	const struct hv_vm_adopt in = {.state_bit = run->bits->state,
@@ -392,8 +375,8 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 	run->prog = (uint32_t)prog;
 	if (!run->prog)
 		return start_vmm(run, e); /* it died while nobody looked */
-	/* It may be dying just now: then its death is told to this instance. */
-	(void)introduce(run);
+	/* Of a command that it may not have been told of. It may be dying just now: that is told to this instance. */
+	(void)hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
 	return 0;
 }
 

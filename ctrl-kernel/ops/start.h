@@ -18,7 +18,7 @@
 #define RUN_DEATHS_NS 60000000000ull
 
 struct run_bits { /* event bits that all VMs share */
-	uint32_t state, console, status, death;
+	uint32_t state, console, death;
 };
 
 struct vm_run {

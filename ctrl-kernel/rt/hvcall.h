@@ -198,6 +198,10 @@ static inline int hv_vm_next(uint32_t above_id, uint64_t *vm)
 	return hv_call(HVC_VM_NEXT, above_id, 0, 0, 0, 0, 0, vm);
 }
 
+static inline int hv_vm_notify(uint32_t vm)
+{
+	return hv_call(HVC_VM_NOTIFY, vm, 0, 0, 0, 0, 0, NULL);
+}
 static inline int hv_vm_adopt(uint32_t vm, const struct hv_vm_adopt *in, uint64_t *prog)
 {
 	return hv_call(HVC_VM_ADOPT, vm, (uint64_t)(uintptr_t)in, 0, 0, 0, 0, prog);

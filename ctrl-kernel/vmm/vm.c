@@ -52,15 +52,9 @@ void vm_irq(struct vm *vm, unsigned gsi, bool level)
 
 static void status_publish(void)
 {
-	const struct hv_info *info = rt_info();
-	uint32_t ctrl = __atomic_load_n(&the_vm.config->ctrl, __ATOMIC_ACQUIRE);
-	uint64_t bit = ctrl ? the_vm.config->status_bit : info->args[1];
-
-	if (!ctrl && info->n_args >= 2)
-		ctrl = (uint32_t)info->args[0];
 	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
 	/* It may be gone: its next instance reads the status. */
-	(void)hv_event_post(ctrl, 1ull << (bit & 63));
+	(void)hv_vm_notify(vm_handle);
 }
 
 static void phase_set(enum vmm_phase phase)

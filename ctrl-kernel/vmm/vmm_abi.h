@@ -2,11 +2,10 @@
 /*
  * Between the control kernel and a VM's vmm program: the configuration page(s) (HV_SLOT_CONFIG, written by ctrl,
  * read-only for the vmm) and the status at the start of the survivor pages (HV_SLOT_SURVIVOR, written by the vmm;
- * ctrl trusts nothing in it). Events: the vmm posts VMM_STATUS_BIT's bit (args[1]) to ctrl (handle in args[0]);
+ * ctrl trusts nothing in it). Events: the vmm tells the VM's owner by VM_NOTIFY, whichever instance of ctrl that is;
  * ctrl posts VMM_EVENT_COMMAND to the vmm after it raised command_seq.
  *
- * Start: ctrl makes VM, RAM, config, survivor; creates the vmm; grants images; PROG_START(args[0] = handle to ctrl with
- * POST, args[1] = event bit there). The vmm maps its slots, loads the boot image, sets vCPU 0, starts the VM and says
+ * Start: ctrl makes VM, RAM, config, survivor; creates the vmm; grants images; PROG_START. The vmm maps its slots, loads the boot image, sets vCPU 0, starts the VM and says
  * so in its status. The same path runs for a reset asked by the guest or by ctrl.
  */
 #ifndef VMM_VMM_ABI_H
@@ -57,9 +56,6 @@ struct vmm_config {
 	uint64_t epoch_at_zero_ns; /* UTC ns at monotonic 0, for the RTC */
 	uint32_t command_seq;      /* ctrl raises it after writing command */
 	uint32_t command;          /* enum vmm_command */
-	uint32_t
-		ctrl; /* handle to the control kernel that took over; 0: it is the one in args[0] */
-	uint32_t status_bit; /* there, with ctrl; else args[1] */
 	char cmdline[VMM_CMDLINE_MAX];
 };
 _Static_assert(sizeof(struct vmm_config) <= VMM_CONFIG_PAGES * 4096, "config pages");

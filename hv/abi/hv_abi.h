@@ -114,6 +114,9 @@ enum hv_call {
 	HVC_VM_RESET =
 		71, /* (vm): vCPUs and platform devices to power-on state; state STOPPED; claims and memory stay */
 
+	HVC_VM_NOTIFY =
+		72, /* (vm): the VM's owner, whichever instance that is, gets its state_bit */
+
 	/* programs (program right HVPR_VM) */
 	HVC_PROG_CREATE = 80,  /* (struct hv_prog_create *in) -> handle; not yet running */
 	HVC_PROG_START = 81,   /* (prog, args, n<=8): runs it; args go to its information page */

@@ -323,3 +323,10 @@ int hc_vm_reset(struct prog *p, struct object *o, uint64_t *value)
 	(void)p, (void)value;
 	return vm_reset(as_vm(o));
 }
+
+int hc_vm_notify(struct prog *p, struct object *o, uint64_t *value)
+{
+	(void)p, (void)value;
+	notify_of_status(as_vm(o));
+	return 0;
+}

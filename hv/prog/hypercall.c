@@ -63,6 +63,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_VCPU_GET] = CALL(hc_vcpu_get, OBJECT_VM, R_RUN, 0, true),
 	[HVC_VCPU_RESUME] = CALL(hc_vcpu_resume, OBJECT_VM, R_RUN, 0, false),
 	[HVC_VM_RESET] = CALL(hc_vm_reset, OBJECT_VM, R_RUN, 0, true),
+	[HVC_VM_NOTIFY] = CALL(hc_vm_notify, OBJECT_VM, R_RUN, 0, false),
 
 	[HVC_PROG_CREATE] = CALL(hc_prog_create, 0, 0, HVPR_VM, false),
 	[HVC_PROG_START] = CALL(hc_prog_start, OBJECT_PROG, R_OWN, HVPR_VM, true),

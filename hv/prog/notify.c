@@ -84,6 +84,14 @@ int notify_vmm(struct vm *vm, struct prog *p)
 	return err;
 }
 
+void notify_of_status(struct vm *vm)
+{
+	spin_lock(&vm->lock);
+	if (vm->notify.owner)
+		prog_events_post(vm->notify.owner, bit(vm->notify.owner_state_bit));
+	spin_unlock(&vm->lock);
+}
+
 struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adopt *in)
 {
 	struct prog *vmm, *before = NULL;

@@ -142,6 +142,7 @@ int space_brk(struct prog *p, uva_t end) MUST_CHECK;
 /* notify.c: VM -> programs */
 void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit);
 int notify_vmm(struct vm *vm, struct prog *p) MUST_CHECK; /* EXIST: it has one */
+void notify_of_status(struct vm *vm); /* its owner: something about it has changed */
 /* p becomes the VM's owner and its vmm's parent -> that vmm, counted; NULL: there is none. */
 struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adopt *in);
 void notify_forget(struct prog *p); /* all VMs */

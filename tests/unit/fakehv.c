@@ -32,7 +32,7 @@ struct fake_object {
 	struct fake_object *slots[HV_SLOTS];
 	struct fake_object *ram; /* mapped */
 	struct hv_prog_info prog;
-	uint32_t death_bit, status_bit;
+	uint32_t death_bit;
 	uint64_t posts;
 	struct fake_object *serves;
 	bool started;
@@ -272,9 +272,9 @@ static int prog_start(uint64_t h, const uint64_t *args, uint64_t n)
 
 	if (!p)
 		return -HVE_HANDLE;
-	if (n != 2 || args[0] == 0)
+	(void)args;
+	if (n != 0)
 		return -HVE_INVAL;
-	p->status_bit = (uint32_t)args[1];
 	p->prog.state = HV_PROG_LIVE;
 	p->started = true;
 	return 0;
@@ -704,7 +704,7 @@ const struct vmm_config *fake_config(void)
 void fake_status_raise(void)
 {
 	fake_status()->changes++;
-	events |= 1ull << last_prog->status_bit;
+	events |= 1ull << last_vm->state_bit;
 }
 
 void fake_vm_state(uint32_t state, uint32_t reason)

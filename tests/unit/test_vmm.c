@@ -30,7 +30,7 @@
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/vmm/vm.h"
 
-enum { VM = 7, MEMS = 16, KERNEL = HV_SLOTS, CTRL = 55 };
+enum { VM = 7, MEMS = 16, KERNEL = HV_SLOTS };
 #define RAM (4 * MEBI)
 #define IMAGE 8192u
 
@@ -155,9 +155,8 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 		note("resume(%lu,%lu,%#lx) ", b, c, d & 0xff);
 		page->mailbox[b].done = c;
 		break;
-	case HVC_EVENT_POST:
-		assert_int_equal(a, CTRL);
-		assert_int_equal(b, 1 << 9);
+	case HVC_VM_NOTIFY:
+		assert_int_equal(a, VM);
 		posts++;
 		break;
 	case HVC_VM_IRQ_LINE:
@@ -215,9 +214,6 @@ static int setup(void **state)
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	assert_ptr_equal(info, (void *)HV_VA_INFO);
 	info->vm = VM;
-	info->n_args = 2;
-	info->args[0] = CTRL;
-	info->args[1] = 9;
 	page = object(HV_SLOT_PAGE, 4096);
 	config = object(HV_SLOT_CONFIG, VMM_CONFIG_PAGES * 4096);
 	status_at_stop = object(HV_SLOT_SURVIVOR, VMM_SURVIVOR_PAGES * 4096);
