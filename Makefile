@@ -36,6 +36,7 @@ help:
 #? make unit       unit tests on the host (ASan, UBSan)
 #? make system     system tests in QEMU and Bochs
 #? make test-intel Bochs' tests, the long ones too: all guests, and Linux, on AMD and Intel models (minutes)
+#? make soak       10,000 deaths of the control kernel beside guests that check every answer
 #? make bench      the figures of docs/performance.md, measured now
 #? make fuzz       long fuzzing (SECONDS_EACH=600)
 #? make pxe        a TFTP folder build/pxe for iPXE, GRUB i386-pc and GRUB x86_64-efi

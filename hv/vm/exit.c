@@ -139,7 +139,12 @@ static void exit_exception(struct vcpu *v)
 /* WBINVD, INVD: guest RAM is coherent, and no device of a guest's can see stale lines. */
 static void exit_cache(struct vcpu *v)
 {
-	if (LIKELY(vcpu_insn_known(v)))
+	if (LIKELY(vcpu_insn_known(v))) {
+		vendor->skip(v);
+		return;
+	}
+	v->exit.opcode ^= 1; /* 0f 08, 0f 09: QEMU 7.2 calls both by one name */
+	if (vcpu_insn_len(v))
 		vendor->skip(v);
 }
 

@@ -11,7 +11,7 @@ $(TEST_GUEST): tools/getguest.sh
 	$(call say,GUEST,'Debian cloud kernel and busybox initrd')
 	$(Q)tools/getguest.sh $(O)/guest
 
-.PHONY: test test-intel lint unit system bench fuzz run test-setup
+.PHONY: soak test test-intel lint unit system bench fuzz run test-setup
 test: test-setup
 	$(Q)$(PYTEST) $(QUICK) tests
 test-setup: setup
@@ -25,6 +25,8 @@ system: test-setup
 	$(Q)$(PYTEST) $(QUICK) tests/system
 test-intel: test-setup
 	$(Q)$(PYTEST) tests/system/test_bochs*.py
+soak: test-setup
+	$(Q)SOAK=10000 $(PYTEST) tests/system/test_restart.py -k soak
 SECONDS_EACH ?= 600
 fuzz: | $(DEPS)/.fetched
 	$(Q)FUZZ_SECONDS=$(SECONDS_EACH) $(PYTEST) tests/test_fuzz.py
