@@ -38,10 +38,14 @@ static const struct {
 	int (*later)(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e);
 	unsigned status;
 } actions[] = {
-	{"start", NULL, vm_start, 200},       {"stop", vm_stop, NULL, 200},
+	{"start", NULL, vm_start, 200},
+	{"stop", vm_stop, NULL, 200},
 	{"shutdown", vm_shutdown, NULL, 202}, /* the guest decides what it does about it */
-	{"reset", NULL, vm_reset, 200},       {"pause", vm_pause, NULL, 200},
-	{"resume", vm_resume, NULL, 200},     {"test-crash-vmm", vm_test_crash, NULL, 202},
+	{"reset", NULL, vm_reset, 200},
+	{"pause", vm_pause, NULL, 200},
+	{"resume", vm_resume, NULL, 200},
+	{"test-crash-vmm", vm_test_crash, NULL, 202},
+	{"test-bad-state", vm_test_state, NULL, 202},
 };
 
 static void action_run(struct api_call *call, struct vm *vm, unsigned i)

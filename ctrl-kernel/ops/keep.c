@@ -270,13 +270,59 @@ void keep_vm_gone(struct vm *vm)
 
 /* ---- recovery ---- */
 
+/* The instance before may have died because it wrote where it should not. A record that it cannot have meant is no record:
+ * keep_sweep() drops what belongs to it. */
+static bool text_ends(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+static bool image_sane(const struct image_record *rec)
+{
+	return rec->live == 1 && text_ends(rec->name, sizeof(rec->name)) &&
+	       ops_name_ok(rec->name) && rec->source <= IMAGE_BOOT_MODULE;
+}
+
+static bool spec_sane(const struct vm_spec *s)
+{
+	if (!text_ends(s->name, sizeof(s->name)) || !ops_name_ok(s->name) ||
+	    !text_ends(s->kernel, sizeof(s->kernel)) || !text_ends(s->initrd, sizeof(s->initrd)) ||
+	    !text_ends(s->cmdline, sizeof(s->cmdline)) || s->n_modules > VMM_MODULES_MAX)
+		return false;
+	for (unsigned i = 0; i < s->n_modules; i++)
+		if (!text_ends(s->modules[i].image, sizeof(s->modules[i].image)) ||
+		    !text_ends(s->modules[i].string, sizeof(s->modules[i].string)))
+			return false;
+	return s->vcpus >= 1 && s->vcpus <= HV_VCPUS_MAX && s->memory >= VM_MEMORY_MIN &&
+	       s->memory % HV_PAGE_SIZE == 0 && s->weight >= 1 && s->weight <= VM_WEIGHT_MAX;
+}
+
+static bool now_sane(const struct vm_now *n)
+{
+	return n->state <= VM_CRASHED && n->pending <= VM_RESETTING &&
+	       text_ends(n->reason_code, sizeof(n->reason_code)) &&
+	       text_ends(n->reason, sizeof(n->reason)) &&
+	       text_ends(n->start_error, sizeof(n->start_error));
+}
+
+static bool vm_sane(const struct vm_record *rec)
+{
+	return rec->live == 1 && rec->current <= 1 && spec_sane(&rec->spec) &&
+	       now_sane(&rec->now[rec->current]);
+}
+
 bool keep_image_read(unsigned i, struct image *out)
 {
-	const struct image_record *rec = &store->images[i];
+	struct image_record *rec = &store->images[i];
 	uint64_t handle;
 
-	if (i >= IMAGE_RECORDS || !rec->live || hv_mem_kept(SLOT_IMAGE + i, &handle))
+	if (i >= IMAGE_RECORDS || !rec->live)
 		return false;
+	if (!image_sane(rec) || hv_mem_kept(SLOT_IMAGE + i, &handle)) {
+		rt_log("the record of an image is damaged; it is dropped");
+		rec->live = 0;
+		return false;
+	}
 	memcpy(out->name, rec->name, sizeof(out->name));
 	out->source = (enum image_source)rec->source;
 	out->mem = (uint32_t)handle;
@@ -298,7 +344,7 @@ static int record_nth(unsigned nth)
 
 		at = KEEP_NONE;
 		for (unsigned i = 0; i < VMS_MAX && record_at(i, false); i++) {
-			if (!records[i]->live || records[i]->order < above ||
+			if (records[i]->live != 1 || records[i]->order < above ||
 			    records[i]->order >= best)
 				continue;
 			best = records[i]->order;
@@ -311,17 +357,30 @@ static int record_nth(unsigned nth)
 	return at;
 }
 
+static void drop_damaged(void)
+{
+	for (unsigned i = 0; i < VMS_MAX && record_at(i, false); i++) {
+		if (!records[i]->live || vm_sane(records[i]))
+			continue;
+		rt_log("the record of a VM is damaged; it is dropped, and the VM ended");
+		records[i]->live = 0;
+	}
+}
+
 bool keep_vm_read(unsigned nth, struct vm *out, struct kept_vm *run)
 {
-	int i = record_nth(nth);
 	const struct vm_record *rec;
 	const struct vm_now *n;
 	uint64_t handle;
+	int i;
 
+	if (nth == 0)
+		drop_damaged();
+	i = record_nth(nth);
 	if (i == KEEP_NONE)
 		return false;
 	rec = records[i];
-	n = &rec->now[rec->current & 1];
+	n = &rec->now[rec->current];
 	out->spec = rec->spec;
 	memcpy(out->uuid, rec->uuid, sizeof(out->uuid));
 	out->state = (enum vm_state)n->state;

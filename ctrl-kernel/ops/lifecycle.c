@@ -202,6 +202,10 @@ static void status_while_starting(struct vm *vm, const struct vmm_status *s)
 
 	if (s->phase == VMM_RUNNING || s->phase == VMM_OFF) {
 		started(vm);
+	} else if (s->phase == VMM_BAD_STATE) {
+		ops_fail(&e, OPS_INTERNAL, NULL,
+			 "what its device program left for the next one cannot be used");
+		start_failed(vm, &e);
 	} else if (s->phase == VMM_FAILED) {
 		ops_fail(&e, OPS_BAD_IMAGE, "boot.kernel", "%s",
 			 s->text[0] ? s->text : "the boot image was refused");
@@ -239,6 +243,9 @@ static void look_at_status(struct vm *vm)
 	note_reset(vm, &s);
 	if (s.phase == VMM_OFF)
 		ended(vm, "guest_power_off", "the guest switched itself off");
+	else if (s.phase == VMM_BAD_STATE)
+		crashed(vm, "state",
+			"what its device program left for the next one cannot be used");
 	else if (s.phase == VMM_FAILED)
 		crashed(vm, "reset_failed", s.text[0] ? s.text : "it could not boot again");
 	else
@@ -385,15 +392,25 @@ int vm_shutdown(struct vm *vm, struct ops_error *e)
 	return 0;
 }
 
-int vm_test_crash(struct vm *vm, struct ops_error *e)
+static int test(struct vm *vm, enum vmm_command command, struct ops_error *e)
 {
 	if (!run_test_hooks)
 		return ops_fail(e, OPS_INVALID, NULL,
 				"test hooks are off; boot with test.hooks=1 to have them");
 	if (check_state(vm, VM_RUNNING, VM_RUNNING, "corrupted", e))
 		return -1;
-	run_command(vm->run, VMM_CMD_TEST_CRASH);
+	run_command(vm->run, command);
 	return 0;
+}
+
+int vm_test_crash(struct vm *vm, struct ops_error *e)
+{
+	return test(vm, VMM_CMD_TEST_CRASH, e);
+}
+
+int vm_test_state(struct vm *vm, struct ops_error *e)
+{
+	return test(vm, VMM_CMD_TEST_STATE, e);
 }
 
 /* It resets itself, or has just ended and this is not known here yet. */

@@ -97,6 +97,8 @@ int vm_pause(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int vm_resume(struct vm *vm, struct ops_error *e) MUST_CHECK;
 /* test.hooks=1 only: the vmm corrupts itself. */
 int vm_test_crash(struct vm *vm, struct ops_error *e) MUST_CHECK;
+int vm_test_state(struct vm *vm,
+		  struct ops_error *e) MUST_CHECK; /* and its survivor pages before */
 int vm_console_input(struct vm *vm, const void *data, size_t len, struct ops_error *e) MUST_CHECK;
 
 #endif

@@ -9,6 +9,8 @@
 #include "ctrl-kernel/rt/rt.h"
 #include "ctrl-kernel/vmm/vm.h"
 
+#include <string.h>
+
 int main(void);
 
 /* For the test that a vmm's crash is its VM's matter only. */
@@ -16,6 +18,14 @@ static void test_crash(void)
 {
 	if (the_vm.config->test_hooks)
 		*(volatile uint64_t *)(VMM_RAM_VA / 2) = 0; /* nothing is ever mapped there */
+}
+
+/* ... and that state which makes no sense is not taken over. */
+static void test_state(void)
+{
+	if (the_vm.config->test_hooks)
+		memset(the_vm.state, 0xa5, sizeof(*the_vm.state));
+	test_crash();
 }
 
 /* For measuring what a doorbell costs: nothing listens behind them. */
@@ -51,6 +61,9 @@ static void command_take(void *unused)
 		break;
 	case VMM_CMD_TEST_CRASH:
 		test_crash();
+		break;
+	case VMM_CMD_TEST_STATE:
+		test_state();
 		break;
 	}
 }

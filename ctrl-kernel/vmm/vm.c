@@ -117,17 +117,26 @@ static void memory_attach(void)
 	slot_map(HV_SLOT_RAM, ram.bytes / HV_PAGE_SIZE, VMM_RAM_VA, HVP_READ | HVP_WRITE, "RAM");
 }
 
-/* Keeps what an earlier instance left; anything else is a cold start. */
+/* Could an instance of this version have left that? Values that index something are in range. */
+static bool state_usable(const struct vmm_state *s)
+{
+	return s->magic == STATE_MAGIC && s->version == STATE_VERSION && s->boot <= BOOT_DONE &&
+	       s->rtc.index < CMOS_BYTES && the_status->phase <= VMM_OFF;
+}
+
+/* The first instance finds zeros. */
 static void state_attach(void)
 {
 	struct vmm_state *s = the_vm.state;
 
-	if (s->magic == STATE_MAGIC && s->version == STATE_VERSION)
-		return;
-	memset(s, 0, sizeof(*s));
-	s->version = STATE_VERSION;
-	__atomic_store_n(&s->magic, STATE_MAGIC, __ATOMIC_RELEASE);
-	the_status->version = STATE_VERSION;
+	if (rt_info()->instance == 1 && s->magic == 0) {
+		memset(s, 0, sizeof(*s));
+		s->version = STATE_VERSION;
+		__atomic_store_n(&s->magic, STATE_MAGIC, __ATOMIC_RELEASE);
+		the_status->version = STATE_VERSION;
+	} else if (!state_usable(s)) {
+		the_status->phase = VMM_BAD_STATE;
+	}
 }
 
 static void devices_attach(void)
@@ -273,7 +282,9 @@ void vm_attach(void)
 
 void vm_start(void)
 {
-	if (the_status->phase == VMM_FAILED || the_status->phase == VMM_OFF)
+	if (the_status->phase == VMM_BAD_STATE)
+		status_publish();
+	if (the_status->phase >= VMM_FAILED)
 		return;
 	if (the_vm.state->boot == BOOT_DONE)
 		status_publish(); /* back again; park_scan finds what waits */

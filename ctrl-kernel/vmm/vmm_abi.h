@@ -39,7 +39,8 @@ enum vmm_command {
 	VMM_CMD_NONE = 0,
 	VMM_CMD_POWER_BUTTON = 1,
 	VMM_CMD_RESET = 2,
-	VMM_CMD_TEST_CRASH = 3 /* corrupts itself; only with test.hooks=1 */
+	VMM_CMD_TEST_CRASH = 3, /* corrupts itself; only with test.hooks=1 */
+	VMM_CMD_TEST_STATE = 4  /* and its survivor pages before that */
 };
 
 struct vmm_config {
@@ -60,7 +61,13 @@ struct vmm_config {
 };
 _Static_assert(sizeof(struct vmm_config) <= VMM_CONFIG_PAGES * 4096, "config pages");
 
-enum vmm_phase { VMM_STARTING = 0, VMM_RUNNING = 1, VMM_FAILED = 2, VMM_OFF = 3 };
+enum vmm_phase {
+	VMM_STARTING = 0,
+	VMM_RUNNING = 1,
+	VMM_FAILED = 2,
+	VMM_OFF = 3,
+	VMM_BAD_STATE = 4 /* what the instance before left cannot be used */
+};
 
 struct vmm_status {
 	uint32_t version;

@@ -119,6 +119,21 @@ def test_vmm_budget():
         assert h.api.get("/v1/vms/good")["state"] == "running"
 
 
+def test_bad_survivor_pages():
+    """A vmm that leaves nonsense behind: the next one refuses it, its VM has crashed, and no other notices."""
+    with Host(options=STATIC, mem=256) as h:
+        h.ready()
+        h.api.upload("spin", BUILD / "guests" / "spin")
+        for n in ("bad", "good"):
+            h.api.post("/v1/vms", {"name": n, "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "spin"}})
+            h.api.post(f"/v1/vms/{n}/actions/start")
+        h.api.post("/v1/vms/bad/actions/test-bad-state")
+        assert h.api.wait_state("bad", "crashed")["reason"]["code"] == "state"
+        assert h.api.get("/v1/vms/good")["state"] == "running"
+        h.api.post("/v1/vms/bad/actions/start")
+        assert h.api.get("/v1/vms/bad")["state"] == "running"
+
+
 def test_control_budget():
     """Three deaths of the control kernel within a minute: hv leaves it at that and says so, and guests run on."""
     vm = {"name": "g", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "spin"}}

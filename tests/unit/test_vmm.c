@@ -328,6 +328,41 @@ static void test_died_while_booting(void **state)
 	assert_int_equal(the_vm.state->boot, BOOT_DONE);
 }
 
+/* Whatever stands in the survivor pages: it is refused, or every access to every device stays within its bounds (UBSan). */
+static void test_random_state(void **state)
+{
+	uint64_t r = 88172645463325252ull;
+	unsigned refused = 0;
+
+	(void)state;
+	for (unsigned n = 0; n < 3000; n++) {
+		uint8_t *at;
+
+		status_at_stop->phase = VMM_STARTING;
+		memset((uint8_t *)status_at_stop + 4096, 0, sizeof(struct vmm_state));
+		instance_start(1);
+		at = (uint8_t *)the_vm.state;
+		for (unsigned i = n % 3 ? 8 : 0; i < sizeof(struct vmm_state); i++) {
+			r ^= r << 13, r ^= r >> 7, r ^= r << 17;
+			if (n % 2 || r % 16 == 0)
+				at[i] = (uint8_t)(r >> 8);
+		}
+		the_vm.state->boot &= 1;
+		instance_start(2);
+		if (the_status->phase == VMM_BAD_STATE) {
+			assert_string_equal(trace, ""); /* the guest is not touched */
+			refused++;
+			continue;
+		}
+		for (uint64_t port = 0x70; port < 0x72; port++)
+			guest_access(0, HV_PIO_READ, port, 0);
+		for (uint64_t port = 0xcf8; port < 0xd00; port++)
+			guest_access(0, HV_PIO_READ, port, 0);
+		guest_access(0, HV_PIO_WRITE, 0x71, r & 0xff);
+	}
+	assert_in_range(refused, 500, 2500);
+}
+
 static void test_bad_image(void **state)
 {
 	(void)state;
@@ -369,6 +404,7 @@ int main(void)
 		cmocka_unit_test_setup(test_power_off, setup),
 		cmocka_unit_test_setup(test_new_instance, setup),
 		cmocka_unit_test_setup(test_died_while_booting, setup),
+		cmocka_unit_test_setup(test_random_state, setup),
 		cmocka_unit_test_setup(test_bad_image, setup),
 		cmocka_unit_test_setup(test_bad_config, setup),
 	};
