@@ -55,6 +55,7 @@ static void host_memory(struct buf *b, const struct hv_host_info *h)
 
 static void host_metrics(struct buf *b)
 {
+	struct hv_crash crash;
 	struct hv_host_info h;
 
 	host_info(&h);
@@ -69,6 +70,9 @@ static void host_metrics(struct buf *b)
 	family(b, "socle_host_uptime_seconds", "gauge", "Time since the hypervisor started.");
 	buf_text(b, "socle_host_uptime_seconds ");
 	seconds(b, h.uptime_ns);
+	single(b, "socle_host_crashes_total", "counter",
+	       "Deaths of the control kernel and of device programs by fault, exit or hang.",
+	       host_crash(0, &crash) ? crash.number : 0);
 	family(b, "socle_host_idle_seconds_total", "counter", "Idle time, sum over all CPUs.");
 	buf_text(b, "socle_host_idle_seconds_total ");
 	seconds(b, h.idle_ns);

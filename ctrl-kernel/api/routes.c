@@ -23,6 +23,8 @@ static const struct api_route routes[] = {
 	{GET, "/v1", api_root, NULL},
 	{GET, "/v1/host", api_host, NULL},
 	{POST, "/v1/host/control/{verb}", api_control, NULL},
+	{GET, "/v1/host/crashes", api_crashes_list, NULL},
+	{GET, "/v1/host/crashes/{name}", api_crash_get, NULL},
 	{GET, "/v1/images", api_images_list, NULL},
 	{GET, "/v1/images/{name}", api_image_get, NULL},
 	{PUT, "/v1/images/{name}", api_image_put, api_image_put_begin},

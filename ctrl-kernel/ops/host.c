@@ -33,6 +33,37 @@ void host_info(struct hv_host_info *out)
 	out->spec_defences[HV_SPEC_TEXT - 1] = out->spec_off[HV_SPEC_TEXT - 1] = '\0';
 }
 
+bool host_crash(uint64_t n, struct hv_crash *out)
+{
+	if (hv_crash_info(n, out))
+		return false;
+	out->vm_name[sizeof(out->vm_name) - 1] = '\0';
+	out->text[sizeof(out->text) - 1] = '\0';
+	out->log[sizeof(out->log) - 1] = '\0';
+	if (out->code_bytes > HV_CRASH_CODE)
+		out->code_bytes = HV_CRASH_CODE;
+	if (out->stack_bytes > HV_CRASH_STACK)
+		out->stack_bytes = HV_CRASH_STACK;
+	return true;
+}
+
+const char *host_crash_cause(uint32_t cause, char *room, size_t size)
+{
+	static const char *const exceptions[] = {
+		[0] = "division error", [1] = "debug exception",      [3] = "breakpoint",
+		[4] = "overflow",       [5] = "bound range exceeded", [6] = "invalid instruction",
+		[12] = "stack fault",   [13] = "general protection",  [14] = "page fault",
+		[16] = "x87 exception", [17] = "alignment check",     [19] = "SIMD exception",
+	};
+
+	if (cause == HV_CAUSE_EXIT)
+		return "exit";
+	if (cause < ARRAY_SIZE(exceptions) && exceptions[cause])
+		return exceptions[cause];
+	snprintf(room, size, "exception %u", cause);
+	return room;
+}
+
 uint64_t host_memory_spare(void)
 {
 	struct hv_host_info info;

@@ -29,6 +29,10 @@ uint64_t host_heap_used(void);    /* bytes the control kernel's malloc has given
 /* UTC nanoseconds of a monotonic time; 0: the machine's clock could not be read. */
 uint64_t host_utc_ns(uint64_t monotonic_ns);
 
+/* What hv wrote down about the n-th death of a program, texts terminated; 0: the latest. False: there is none. */
+bool host_crash(uint64_t n, struct hv_crash *out) MUST_CHECK;
+const char *host_crash_cause(uint32_t cause, char *room, size_t size); /* in words */
+
 /* Prints it and keeps it for GET /v1/host; beyond HOST_NOTES_MAX only printed. */
 void host_note(const char *source, unsigned line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -253,6 +253,11 @@ static inline int hv_prog_destroy(uint32_t prog)
 {
 	return hv_call(HVC_PROG_DESTROY, prog, 0, 0, 0, 0, 0, NULL);
 }
+/* n 0: the latest. */
+static inline int hv_crash_info(uint64_t n, struct hv_crash *out)
+{
+	return hv_call(HVC_CRASH_INFO, n, (uint64_t)(uintptr_t)out, sizeof(*out), 0, 0, 0, NULL);
+}
 static inline int hv_prog_info(uint32_t prog, struct hv_prog_info *out)
 {
 	return hv_call(HVC_PROG_INFO, prog, (uint64_t)(uintptr_t)out, sizeof(*out), 0, 0, 0, NULL);

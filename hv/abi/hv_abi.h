@@ -122,6 +122,9 @@ enum hv_call {
 	HVC_PROG_START = 81,   /* (prog, args, n<=8): runs it; args go to its information page */
 	HVC_PROG_DESTROY = 82, /* (prog): ends and frees it */
 	HVC_PROG_INFO = 83,    /* (prog, struct hv_prog_info *out, size) */
+	HVC_CRASH_INFO =
+		84, /* (n, struct hv_crash *out, size): the n-th death that was written down, 0: the latest
+			      * -> its number; needs HVPR_HW; NOENT: never was, or forgotten */
 };
 
 /* ---- handles and rights ---------------------------------------------------------------------------
@@ -190,15 +193,49 @@ struct hv_prog_create {
 	uint32_t state_bit; /*   the VM's state changed, or a vCPU stopped (reset, power button) */
 };
 
+/* How a program ended, beside vectors of exceptions. */
+enum hv_prog_cause { HV_CAUSE_EXIT = 0x100, HV_CAUSE_DESTROYED = 0x101 };
+
 struct hv_prog_info {
 	uint32_t state; /* enum hv_prog_state */
-	uint32_t cause; /* vector of the fault, 0x100 for HVC_EXIT, 0x101 destroyed */
+	uint32_t cause; /* vector of the fault, or enum hv_prog_cause */
 	uint64_t code;  /* error code, or the code given to HVC_EXIT */
 	uint64_t rip, rsp, cr2;
 	uint64_t cpu_ns;    /* CPU time used */
 	uint64_t mem_pages; /* frames it owns now, page tables included */
 	char text[128];     /* its last words, printable, NUL-terminated */
 };
+
+/* ---- crash records: the last deaths of programs that nobody asked for -------------------------------- */
+#define HV_CRASH_RECORDS 8u /* so many are kept */
+#define HV_CRASH_CODE 64u
+#define HV_CRASH_STACK 512u
+#define HV_CRASH_LOG 2048u
+
+struct hv_prog_regs {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t rip, rflags, rsp;
+};
+
+struct hv_crash {
+	uint64_t number;  /* from 1, in the order of deaths */
+	uint64_t time_ns; /* monotonic, since hv start */
+	uint32_t prog;    /* hv's number of the program */
+	uint32_t image;   /* enum hv_prog_image */
+	uint32_t vm;      /* id of the VM it served; 0: none */
+	uint32_t cause;   /* as hv_prog_info.cause */
+	uint64_t code;
+	struct hv_prog_regs regs;
+	uint64_t cr2;
+	uint32_t code_bytes;           /* what of at_rip could be read */
+	uint32_t stack_bytes;          /* ... of at_rsp */
+	char vm_name[64];              /* "": no VM */
+	char text[128];                /* last words */
+	uint8_t at_rip[HV_CRASH_CODE]; /* its memory from regs.rip on */
+	uint8_t at_rsp[HV_CRASH_STACK];
+	char log[HV_CRASH_LOG]; /* the host log before it, whole lines, NUL-terminated */
+};
+_Static_assert(sizeof(struct hv_crash) == 3016, "plain data, no padding");
 
 /* Fixed places in a program's address space. Page 0 .. 2 MiB is never mapped. */
 #define HV_VA_MAP_LO 0x00200000ull /* MEM_MAP: small things, up to HV_VA_MAP_LO_END */

@@ -2,7 +2,7 @@
 /*
  * The host log. Every line begins with the seconds since hv start. A message holds the lock from its first to its
  * last line, so lines of different CPUs never mix. A program's unfinished line (log_write) is ended when another
- * message comes in between.
+ * message comes in between. The last of it stays in a ring.
  */
 #include "hv/lib/log.h"
 
@@ -13,6 +13,11 @@ uint64_t (*log_clock)(void);
 
 static bool log_lock; /* [a] */
 static bool in_line;  /* [L:log_lock] the last line lacks its newline */
+
+/* A power of two: whoever ignored the lock may confuse the text, but writes nowhere else. */
+_Static_assert((LOG_RING & (LOG_RING - 1)) == 0, "positions wrap");
+static char ring[LOG_RING];   /* [L:log_lock] */
+static uint64_t ring_written; /* [L:log_lock] bytes since the start */
 
 /*
  * A message must come out whatever happened to the holder of the lock: an NMI that reports from inside a message, a
@@ -38,6 +43,8 @@ static void unlock(void)
 
 static void emit(const char *text, size_t len)
 {
+	for (size_t i = 0; i < len; i++)
+		ring[ring_written++ % LOG_RING] = text[i];
 	if (log_output != NULL && len != 0)
 		log_output(text, len);
 }
@@ -120,4 +127,43 @@ void log_write(const char *text, size_t len)
 		len -= n;
 	}
 	unlock();
+}
+
+uint64_t log_end(void)
+{
+	uint64_t end;
+
+	lock();
+	end = ring_written;
+	unlock();
+	return end;
+}
+
+size_t log_read(uint64_t *at, char *to, size_t room)
+{
+	uint64_t from = *at;
+	size_t n = 0;
+
+	lock();
+	if (ring_written > LOG_RING)
+		from = MAX(from, ring_written - LOG_RING);
+	while (n < room && from < ring_written)
+		to[n++] = ring[from++ % LOG_RING];
+	unlock();
+	*at = from;
+	return n;
+}
+
+void log_tail(char *to, size_t size)
+{
+	uint64_t end = log_end(), at = end >= size ? end - (size - 1) : 0;
+	bool cut = at != 0 || end > LOG_RING;
+	size_t n = log_read(&at, to, size - 1), start = 0;
+
+	while (cut && start < n && to[start] != '\n')
+		start++;
+	start += cut && start < n;
+	for (size_t i = start; i < n; i++)
+		to[i - start] = to[i];
+	to[n - start] = '\0';
 }

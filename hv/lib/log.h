@@ -19,6 +19,14 @@ int hv_snprintf(char *buf, size_t size, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int hv_vsnprintf(char *buf, size_t size, const char *format, va_list args);
 
+/* What was put out lately, also what the serial port lost. Positions count all bytes since the start. */
+#define LOG_RING 16384u
+uint64_t log_end(void);
+/* From *at on, or from the oldest byte still there; *at moves on. 0: there is no more. */
+size_t log_read(uint64_t *at, char *to, size_t room);
+/* The last whole lines that fit, terminated by a NUL. */
+void log_tail(char *to, size_t size);
+
 /* A bug in hv or broken hardware: registers, text, halt of all CPUs. Never for outside data. */
 NORETURN void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 NORETURN void assert_failed(const char *what, const char *file, int line);

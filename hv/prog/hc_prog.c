@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Hypercalls of any program about itself, its events and handles, and of the control kernel about programs. */
+#include "hv/prog/crash.h"
 #include "hv/prog/hypercall.h"
 
 #include "hv/boot/boot.h"
@@ -54,7 +55,7 @@ int hc_exit(struct prog *p, struct object *o, uint64_t *value)
 	/* It ends whatever it says. */
 	if (read_text(text, sizeof(text), arg1(p), arg2(p)) != 0)
 		text[0] = 0;
-	prog_die(p, PROG_EXITED, arg0(p), text);
+	prog_die(p, HV_CAUSE_EXIT, arg0(p), text);
 	return 0;
 }
 
@@ -238,4 +239,19 @@ int hc_prog_info(struct prog *p, struct object *o, uint64_t *value)
 	info.cpu_ns = sched_cpu_ns(&other->ent);
 	info.mem_pages = __atomic_load_n(&other->acct.pages, __ATOMIC_RELAXED);
 	return user_write(arg1(p), &info, sizeof(info));
+}
+
+int hc_crash_info(struct prog *p, struct object *o, uint64_t *value)
+{
+	struct hv_crash crash;
+	int err;
+
+	(void)o;
+	if (arg2(p) != sizeof(crash))
+		return -HVE_INVAL;
+	err = crash_read(arg0(p), &crash);
+	if (err != 0)
+		return err;
+	*value = crash.number;
+	return user_write(arg1(p), &crash, sizeof(crash));
 }

@@ -69,6 +69,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_PROG_START] = CALL(hc_prog_start, OBJECT_PROG, R_OWN, HVPR_VM, true),
 	[HVC_PROG_DESTROY] = CALL(hc_prog_destroy, OBJECT_PROG, R_OWN, HVPR_VM, false),
 	[HVC_PROG_INFO] = CALL(hc_prog_info, OBJECT_PROG, R_R, 0, true),
+	[HVC_CRASH_INFO] = CALL(hc_crash_info, 0, 0, HVPR_HW, false),
 };
 
 static int locked_call(struct prog *p, const struct hypercall *h)

@@ -8,6 +8,7 @@
  * (sched_ops.gone), else the killer does. The struct stays until the last handle is closed, and its account until
  * the last page charged to it is given back.
  */
+#include "hv/prog/crash.h"
 #include "hv/prog/elf.h"
 #include "hv/prog/handle.h"
 #include "hv/prog/prog.h"
@@ -84,31 +85,15 @@ uint64_t prog_pages_of_vmms(void)
 
 /* ---- death ---- */
 
-static const char *cause_name(uint32_t cause)
-{
-	static const char *const names[] = {
-		[0] = "division error", [1] = "debug exception",      [3] = "breakpoint",
-		[4] = "overflow",       [5] = "bound range exceeded", [6] = "invalid instruction",
-		[12] = "stack fault",   [13] = "general protection",  [14] = "page fault",
-		[16] = "x87 exception", [17] = "alignment check",     [19] = "SIMD exception",
-	};
-
-	if (cause == PROG_EXITED)
-		return "exit";
-	if (cause == PROG_DESTROYED)
-		return "destroyed";
-	return cause < ARRAY_SIZE(names) && names[cause] ? names[cause] : "exception";
-}
-
 static void report(const struct prog *p)
 {
 	const struct hv_prog_info *l = &p->last;
 
-	if (l->cause == PROG_DESTROYED)
+	if (l->cause == HV_CAUSE_DESTROYED)
 		return;
 	log_printf("hv: %s (program %u) ended: %s, code %llx, rip %llx, rsp %llx, cr2 %llx%s%s\n",
 		   p->image == HV_IMAGE_CTRL ? "the control kernel" : "a vmm", p->id,
-		   cause_name(l->cause), (unsigned long long)l->code, (unsigned long long)l->rip,
+		   crash_cause(l->cause), (unsigned long long)l->code, (unsigned long long)l->rip,
 		   (unsigned long long)l->rsp, (unsigned long long)l->cr2,
 		   l->text[0] ? "; last words: " : "", l->text);
 }
@@ -146,6 +131,8 @@ static void take_apart(struct prog *p)
 	bool was_ctrl = p == prog_ctrl;
 	struct prog *parent;
 
+	if (p->last.cause != HV_CAUSE_DESTROYED)
+		crash_record(p);
 	strip(p);
 	report(p);
 	parent = p->parent; /* no VM knows it any more, so nobody adopts it */
@@ -194,7 +181,7 @@ void prog_kill(struct prog *p)
 	mine = !__atomic_exchange_n(&p->dying, true, __ATOMIC_ACQ_REL);
 	spin_unlock(&hv_lock);
 	if (mine) {
-		write_down(p, PROG_DESTROYED, 0, "");
+		write_down(p, HV_CAUSE_DESTROYED, 0, "");
 		if (!sched_block(&p->ent, BLOCK_DEAD))
 			take_apart(p);
 	}

@@ -28,9 +28,6 @@ enum trap {
 	TRAP_SYSCALL = 0x200
 }; /* else the vector: exception or interrupt that came while in ring 3 */
 
-/* How it ended, beside exception vectors (hv_prog_info.cause). */
-enum prog_cause { PROG_EXITED = 0x100, PROG_DESTROYED = 0x101 };
-
 struct handle {
 	struct object *obj; /* counted; NULL: free */
 	uint32_t rights;

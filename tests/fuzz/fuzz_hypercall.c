@@ -5,6 +5,10 @@
 // SRC: hv/prog/hc_hw.c
 // SRC: hv/prog/hc_vm.c
 // SRC: hv/prog/handle.c
+// SRC: hv/prog/crash.c
+// SRC: hv/prog/keep.c
+// SRC: hv/cpu/speculation.c
+// SRC: hv/lib/string.c
 /*
  * Sequences of hypercalls with any arguments. What lies below decoding is replaced by functions that only check that
  * what reaches them keeps their contract, and by counted objects, so that a forgotten or doubled count is seen.
@@ -12,9 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "hv/boot/boot.h"
+#include "hv/cpu/speculation.h"
 #include "hv/lib/log.h"
 #include "hv/mm/pool.h"
 #include "hv/mm/user.h"
+#include "hv/prog/crash.h"
 #include "hv/prog/hypercall.h"
 
 #define MUST(c) ((c) ? (void)0 : abort())
@@ -31,6 +37,7 @@ static unsigned n_children;
 
 const uint8_t image_ctrl[1], image_ctrl_end[1], image_vmm[1], image_vmm_end[1];
 struct cpu_features cpu_features = {.phys_bits = 40, .model_name = "fuzz"};
+struct speculation speculation;
 const struct vendor *vendor;
 const char *vendor_reason = "none";
 struct cpu *cpus[HV_CPUS_MAX];
@@ -90,7 +97,7 @@ static bool in_arena(uint64_t at, size_t len)
 }
 int user_read(void *to, uva_t from, size_t len)
 {
-	MUST(len <= 1024);
+	MUST(len <= 4096);
 	if (len && !in_arena(from, len))
 		return -HVE_FAULT;
 	if (len)
@@ -99,24 +106,33 @@ int user_read(void *to, uva_t from, size_t len)
 }
 int user_write(uva_t to, const void *from, size_t len)
 {
-	MUST(len <= 1024);
+	MUST(len <= 4096);
 	if (len && !in_arena(to, len))
 		return -HVE_FAULT;
 	if (len)
 		memcpy(arena + (to - ARENA), from, len);
 	return 0;
 }
+void phys_read(void *to, hpa_t from, size_t len)
+{
+	MUST(from % PAGE_SIZE + len <= PAGE_SIZE);
+	memset(to, 0x5a, len);
+}
+bool pt_lookup(const struct pt *pt, uint64_t va, struct pt_entry *out)
+{
+	MUST(va < HV_VA_END);
+	*out = (struct pt_entry){.va = ARENA, .hpa = PAGE_SIZE, .shift = PAGE_SHIFT};
+	return in_arena(va, 1);
+}
+void log_tail(char *to, size_t size)
+{
+	memset(to, 'l', size - 1);
+	to[size - 1] = 0;
+}
 void log_write(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		arena[0] ^= (uint8_t)text[i];
-}
-void str_copy(char *to, const char *from, size_t size)
-{
-	size_t n = strnlen(from, size - 1);
-
-	memcpy(to, from, n);
-	to[n] = 0;
 }
 
 /* ---- below decoding ---- */
@@ -274,6 +290,8 @@ void prog_wait(struct prog *p, uint64_t deadline)
 void prog_die(struct prog *p, uint32_t cause, uint64_t code, const char *text)
 {
 	MUST(p == &caller && strlen(text) <= 128);
+	p->last = (struct hv_prog_info){.cause = cause, .code = code};
+	crash_record(p);
 }
 static void free_prog(struct object *o)
 {
@@ -314,6 +332,17 @@ void prog_kill(struct prog *p)
 void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit)
 {
 	MUST(p == &caller && state_bit < 64 && console_bit < 64);
+}
+struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adopt *in)
+{
+	MUST(p == &caller && in->state_bit < 64 && in->console_bit < 64 && in->death_bit < 64);
+	return NULL;
+}
+void notify_of_status(struct vm *vm)
+{
+}
+void ctrl_modules_given(void)
+{
 }
 int notify_vmm(struct vm *vm, struct prog *p)
 {
@@ -551,6 +580,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	caller.rights = take(&in, 1) & 3;
 	for (unsigned i = 0; i < CALLS_MAX && in.at < in.end; i++)
 		one_call(&in);
+	caller.rights = HVPR_HW | HVPR_VM;
+	for (unsigned i = 0; i < HV_KEEP_SLOTS; i++) {
+		caller.regs = (struct uregs){.rax = HVC_MEM_KEEP, .rsi = i};
+		hypercall(&caller);
+	}
 	handle_close_all(&caller);
 	for (unsigned i = 0; i < n_children; i++) {
 		struct prog *p = children[i];

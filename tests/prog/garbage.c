@@ -74,6 +74,7 @@ static const uint64_t values[] = {
 	sizeof(struct hv_host_info),
 	sizeof(struct hv_vm_info),
 	sizeof(struct hv_prog_info),
+	sizeof(struct hv_crash),
 	sizeof(struct hv_vcpu_regs),
 };
 

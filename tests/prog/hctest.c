@@ -136,7 +136,7 @@ static void check_numbers(void)
 
 	CHECK(hv_call(HVC_ABI_VERSION, 0, 0, 0, 0, 0, 0, &v), 0);
 	CHECK(v, HV_ABI_VERSION);
-	CHECK(hv_raw(84, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
+	CHECK(hv_raw(85, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
 	CHECK(hv_raw(127, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
 	CHECK(hv_raw(128, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
 	CHECK(hv_raw(UINT64_MAX, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
@@ -345,6 +345,45 @@ static uint32_t child(enum child_mode mode, uint32_t budget)
 	return (uint32_t)h;
 }
 
+/* What hv wrote down about the child that has just died. */
+static void check_crash(enum child_mode mode, uint32_t cause, uint64_t code)
+{
+	static struct hv_crash crash, other;
+	static uint64_t last;
+
+	CHECK(hv_crash_info(0, &crash), 0);
+	CHECK(crash.number > last, 1);
+	CHECK(hv_crash_info(crash.number, &other), 0);
+	CHECK(memcmp(&crash, &other, sizeof(crash)), 0);
+	CHECK(hv_crash_info(crash.number + 1, &other), -HVE_NOENT);
+	last = crash.number;
+	CHECK(crash.image, HV_IMAGE_VMM);
+	CHECK(crash.vm, 0);
+	CHECK(crash.cause, cause);
+	CHECK(crash.code, (int64_t)code);
+	CHECK(crash.time_ns <= hv_time_now(), 1);
+	CHECK(crash.stack_bytes > 0, 1);
+	/* All programs here are of one image: its code is this program's. */
+	CHECK(crash.code_bytes, mode == CHILD_BAD_RIP ? 0 : HV_CRASH_CODE);
+	if (mode == CHILD_FAULT || mode == CHILD_EXIT)
+		CHECK(memcmp(crash.at_rip, (void *)crash.regs.rip, HV_CRASH_CODE), 0);
+	if (mode == CHILD_FAULT)
+		CHECK(crash.cr2, 0x1000);
+	if (mode == CHILD_EXIT)
+		CHECK(strcmp(crash.text, "bye?"), 0);
+	CHECK(strstr(crash.log, "hctest: start") != NULL || strlen(crash.log) > 1000, 1);
+}
+
+static void check_crash_arguments(void)
+{
+	static struct hv_crash crash;
+
+	CHECK(hv_crash_info(0, (void *)NOBODY), -HVE_FAULT);
+	CHECK(hv_crash_info(UINT64_MAX, &crash), -HVE_NOENT);
+	CHECK(hv_raw(HVC_CRASH_INFO, 0, (uint64_t)(uintptr_t)&crash, 8, 0, 0, 0).status,
+	      -HVE_INVAL);
+}
+
 static void dies_with(enum child_mode mode, uint32_t cause, uint64_t code)
 {
 	uint32_t h = child(mode, 4096);
@@ -360,6 +399,7 @@ static void dies_with(enum child_mode mode, uint32_t cause, uint64_t code)
 		CHECK(strcmp(info.text, "bye?"), 0);
 	if (mode == CHILD_FAULT)
 		CHECK(info.cr2, 0x1000);
+	check_crash(mode, cause, code);
 	CHECK(hv_event_post(h, 1), 0);
 	CHECK(hv_handle_grant(h, rt_info()->self, HVR_READ, NULL), -HVE_STATE);
 	CHECK(hv_handle_close(h), 0);
@@ -396,6 +436,7 @@ static void check_programs(void)
 	dies_with(CHILD_BAD_RIP, 14, 0x14); /* a fetch from hv's half */
 	dies_with(CHILD_HOG, 0x100, 42);
 	dies_with(CHILD_GARBAGE, 0x100, 6);
+	check_crash_arguments();
 
 	spinner = child(CHILD_SPIN, 1000);
 	(void)hv_event_wait(hv_time_now() + SECOND / 20);

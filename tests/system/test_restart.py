@@ -144,6 +144,12 @@ def test_control_budget():
         h.api.post("/v1/vms/g/actions/start")
         for way in ("test-fault", "restart"):
             end_control(h, way)
+        crashes = h.api.get("/v1/host/crashes")["items"]
+        assert [(c["number"], c["program"], c["vm"], c["cause"]) for c in crashes] == [(2, "control", None, "exit"), (1, "control", None, "page fault")]
+        assert crashes[0]["last_words"] == "restart by request"
+        fault = h.api.get("/v1/host/crashes/1")
+        assert fault["cr2"] == "0x3c0000" and len(fault["instructions"]) == 128 and len(fault["stack"]) > 0
+        assert int(fault["registers"]["rip"], 16) > 0x400000 and "management ready" in fault["log"]
         h.api.post("/v1/host/control/test-abort")
         h.serial.wait(r"ended 3 times within a minute\n.*no longer managed; running VMs run on", 20)
         at = [int(re.search(r"RIP=([0-9a-f]+)", h.monitor("info registers"))[1], 16) for _ in range(20)]

@@ -14,6 +14,7 @@
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/rt/rt.h"
 #include "net/net.h"
+#include "tests/unit/fakecrash.h"
 
 #define HANDLES 1024u
 #define OBJECT_BYTES (1ull << 30) /* address space for each memory object */
@@ -323,7 +324,7 @@ static bool fails(uint64_t n)
 {
 	static const uint64_t never[] = {HVC_LOG_WRITE,    HVC_HANDLE_CLOSE, HVC_VM_DESTROY,
 					 HVC_PROG_DESTROY, HVC_HOST_INFO,    HVC_EVENT_POST,
-					 HVC_VM_INFO,      HVC_PROG_INFO};
+					 HVC_VM_INFO,      HVC_PROG_INFO,    HVC_CRASH_INFO};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(never); i++)
 		if (n == never[i])
@@ -355,8 +356,13 @@ static int info_copy(void *to, uint64_t size, const void *from, size_t real, con
 static struct hv_result call_more(uint64_t n, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct fake_object *o;
+	uint64_t number = 0;
+	int r;
 
 	switch (n) {
+	case HVC_CRASH_INFO:
+		r = crash_info(a, (struct hv_crash *)b, c, &number);
+		return result(r, number);
 	case HVC_VM_INFO:
 		o = handle_get(a, VM);
 		return result(info_copy((void *)b, c, o ? &o->vm.info : NULL,

@@ -45,6 +45,8 @@ bool fake_failed(void); /* it did */
 struct fake_vm *fake_vm(void);
 struct vmm_status *fake_status(void);
 const struct vmm_config *fake_config(void);
+/* A record of hv; crashes are numbered from 1 in the order of these calls. */
+void fake_crash(const struct hv_crash *crash);
 void fake_status_raise(void);                               /* changes + 1, event */
 void fake_vm_state(uint32_t state, uint32_t reason);        /* event */
 void fake_vmm_dies(uint32_t cause, const char *last_words); /* event */

@@ -23,6 +23,7 @@
 // SRC: ctrl-kernel/ops/control.c
 // SRC: ctrl-kernel/api/vmspec.c
 // SRC: ctrl-kernel/api/host_api.c
+// SRC: ctrl-kernel/api/crash_api.c
 // SRC: ctrl-kernel/api/image_api.c
 // SRC: ctrl-kernel/api/vm_api.c
 // SRC: ctrl-kernel/api/action_api.c
@@ -141,6 +142,63 @@ static void test_simple(void **state)
 	expect(200, "{\"items\":[]}");
 	ask("GET", "/v1/images", NULL);
 	expect(200, "\"name\":\"k\"");
+}
+
+static void test_crashes(void **state)
+{
+	static struct hv_crash vmm = {.time_ns = 1500000000,
+				      .prog = 7,
+				      .image = HV_IMAGE_VMM,
+				      .vm = 3,
+				      .cause = 14,
+				      .code = 6,
+				      .regs = {.rax = 0xffffffffffffffff, .rip = 0x401000},
+				      .cr2 = 0x1234,
+				      .code_bytes = 2,
+				      .stack_bytes = 600, /* more than there is */
+				      .vm_name = "web",
+				      .at_rip = {0x0f, 0x0b},
+				      .log = "[    1.000000] it said \"hello\"\n"};
+	static const struct hv_crash ctrl = {
+		.image = HV_IMAGE_CTRL, .cause = HV_CAUSE_EXIT, .text = "bye"};
+
+	(void)state;
+	ask("GET", "/v1/host/crashes", NULL);
+	expect(200, "{\"items\":[]}");
+	ask("GET", "/v1/host/crashes/1", NULL);
+	expect(404, "no such crash record");
+	memset(vmm.text, 'w', sizeof(vmm.text)); /* not terminated */
+	fake_crash(&vmm);
+	fake_crash(&ctrl);
+	ask("GET", "/v1/host/crashes", NULL);
+	expect(200, "{\"items\":[{\"number\":2,");
+	expect(200,
+	       "\"program\":\"control\",\"vm\":null,\"cause\":\"exit\",\"last_words\":\"bye\"");
+	expect(200,
+	       "\"uptime_ms\":1500,\"program\":\"vmm\",\"vm\":\"web\",\"cause\":\"page fault\"");
+	ask("GET", "/v1/host/crashes/1", NULL);
+	expect(200, "\"program_id\":7,\"code\":\"0x6\",\"cr2\":\"0x1234\",\"registers\":{\"rax\":"
+		    "\"0xffffffffffffffff\",\"rbx\":\"0x0\"");
+	expect(200, "\"rip\":\"0x401000\"");
+	expect(200, "\"instructions\":\"0f0b\",\"stack\":\"00");
+	expect(200, "it said \\\"hello\\\"");
+	ask("GET", "/v1/host/crashes/2", NULL);
+	expect(200, "\"instructions\":\"\",\"stack\":\"\",\"log\":\"\"");
+	ask("GET", "/v1/host/crashes/0", NULL);
+	expect(404, "no such crash record");
+	ask("GET", "/v1/host/crashes/1x", NULL);
+	expect(404, "no such crash record");
+	ask("GET", "/v1/host/crashes/99999999999999999999999999", NULL);
+	expect(404, "no such crash record");
+	for (unsigned i = 0; i < 8; i++)
+		fake_crash(&ctrl);
+	ask("GET", "/v1/host/crashes/2", NULL); /* forgotten */
+	expect(404, "no such crash record");
+	ask("GET", "/v1/host/crashes", NULL);
+	expect(200, "{\"items\":[{\"number\":10,");
+	expect(200, "{\"number\":3,");
+	ask("GET", "/metrics", NULL);
+	assert_non_null(strstr(reply_text, "socle_host_crashes_total 10\n"));
 }
 
 static void test_routing(void **state)
@@ -341,8 +399,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_simple),  T(test_routing), T(test_images),     T(test_module_image),
-		T(test_bad_vms), T(test_life),    T(test_bad_kernel), T(test_console),
+		T(test_simple), T(test_crashes),      T(test_routing),
+		T(test_images), T(test_module_image), T(test_bad_vms),
+		T(test_life),   T(test_bad_kernel),   T(test_console),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

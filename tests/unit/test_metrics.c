@@ -23,6 +23,7 @@
 // SRC: ctrl-kernel/ops/control.c
 // SRC: ctrl-kernel/api/vmspec.c
 // SRC: ctrl-kernel/api/host_api.c
+// SRC: ctrl-kernel/api/crash_api.c
 // SRC: ctrl-kernel/api/image_api.c
 // SRC: ctrl-kernel/api/vm_api.c
 // SRC: ctrl-kernel/api/action_api.c

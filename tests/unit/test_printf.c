@@ -147,6 +147,39 @@ static void test_program_text(void **state)
 	assert_int_equal(said_len, strlen("[    1.234567] ") + sizeof(long_text) + 1);
 }
 
+static void test_ring(void **state)
+{
+	static char text[LOG_RING + 1];
+	uint64_t at = log_end(), start = at;
+	char tail[40];
+
+	(void)state;
+	log_printf("first");
+	log_printf("second");
+	assert_int_equal(log_read(&at, text, sizeof(text)), 2 * strlen("[    1.234567] ") + 13);
+	assert_int_equal(strncmp(text, said, said_len), 0);
+	assert_int_equal(at, log_end());
+	assert_int_equal(log_read(&at, text, sizeof(text)), 0);
+	at = start;
+	assert_int_equal(log_read(&at, text, 5), 5);
+	assert_int_equal(at, start + 5);
+	log_tail(tail, sizeof(tail)); /* the first line does not fit */
+	assert_string_equal(tail, "[    1.234567] second\n");
+	for (unsigned i = 0; i < 2000; i++) {
+		said_len = 0;
+		log_printf("line %u", i);
+	}
+	at = start; /* long gone */
+	assert_int_equal(log_read(&at, text, sizeof(text)), LOG_RING);
+	assert_int_equal(at, log_end());
+	text[LOG_RING] = '\0';
+	assert_non_null(strstr(text, "] line 1999\n"));
+	log_output = NULL; /* kept although nobody prints it */
+	log_printf("silent");
+	log_tail(tail, sizeof(tail));
+	assert_string_equal(tail, "[    1.234567] silent\n");
+}
+
 static void test_strings(void **state)
 {
 	char buf[4] = "zzz";
@@ -172,6 +205,7 @@ int main(void)
 		cmocka_unit_test_setup(test_log_lines, hear),
 		cmocka_unit_test_setup(test_log_cuts_long_messages, hear),
 		cmocka_unit_test_setup(test_program_text, hear),
+		cmocka_unit_test_setup(test_ring, hear),
 		cmocka_unit_test(test_strings),
 	};
 
