@@ -9,6 +9,11 @@
 	.align 4
 mb_header:
 	.long 0x1badb002, 0x00000003, -(0x1badb002 + 0x00000003)
+	.align 8
+mb2_header:				/* for GRUB, on a bare machine */
+	.long 0xe85250d6, 0, mb2_end - mb2_header, -(0xe85250d6 + mb2_end - mb2_header)
+	.long 0, 8
+mb2_end:
 
 	.globl _start
 _start:

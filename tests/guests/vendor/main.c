@@ -93,12 +93,13 @@ static uint64_t get_base(void) { return rdmsr(MSR_APIC_BASE); }
 static void set_base(void *a) { wrmsr(MSR_APIC_BASE, *(uint64_t *)a); }
 static uint64_t get_flags(void) { uint64_t v; __asm__ volatile("pushfq; pop %0" : "=r"(v)); return v; }
 static void set_flags(void *a) { __asm__ volatile("push %0; popfq" : : "r"(*(uint64_t *)a) : "memory", "cc"); }
-#define ENTRY(r, skip, loose) {#r, get_##r, set_##r, skip, loose}
-/* skip: bits that are not tried, for without them (DR7.GD: with it) this code is lost. loose: nor these where the CPU takes whatever it is given and
- * VMRUN then refuses it: QEMU's TCG, for which the command line says "loose". */
-static const struct { const char *name; uint64_t (*get)(void); void (*set)(void *); uint64_t skip, loose; } registers[] = {
-	ENTRY(cr0, 0, 0x80000001), ENTRY(cr2, 0, 0), ENTRY(cr3, 0xffffffffff000, ~0ul), ENTRY(cr4, 0, ~0x3507dful), ENTRY(cr8, 0, 0),
-	ENTRY(dr0, 0, 0), ENTRY(dr6, 0, 0), ENTRY(dr7, 0x2000, 0), ENTRY(efer, 0, 0), ENTRY(base, ~0ul, 0), ENTRY(flags, 0x9d5, 0)};
+#define ENTRY(r, skip, paging, loose) {#r, get_##r, set_##r, skip, paging, loose}
+/* skip: bits that are not tried, for without them (DR7.GD: with it) this code is lost. The command line says what else is not:
+ * "keep-paging" (Bochs with SVM panics instead of #GP) PE and PG; "loose" these, and all that QEMU's TCG takes and VMRUN then refuses. */
+static const struct { const char *name; uint64_t (*get)(void); void (*set)(void *); uint64_t skip, paging, loose; } registers[] = {
+	ENTRY(cr0, 0, 0x80000001, 0), ENTRY(cr2, 0, 0, 0), ENTRY(cr3, 0xffffffffff000, 0, ~0ul), ENTRY(cr4, 0, 0, ~0x3507dful),
+	ENTRY(cr8, 0, 0, 0), ENTRY(dr0, 0, 0, 0), ENTRY(dr6, 0, 0, 0), ENTRY(dr7, 0x2000, 0, 0), ENTRY(efer, 0, 0, 0), ENTRY(base, ~0ul, 0, 0),
+	ENTRY(flags, 0x9d5, 0, 0)};
 enum { REGISTERS = sizeof(registers) / sizeof(registers[0]) };
 
 /* ---- instructions: with RAX and RSI the address of a page, RCX and RDX 0; then RET ---- */
@@ -146,11 +147,15 @@ static void print_insn(const char *name, const char *code)
 	print("insn %s: %d", name, vector);
 }
 
-static void print_register(unsigned i, bool loose)
+static void print_register(unsigned i, char mode)
 {
 	uint64_t was = registers[i].get(), faults = 0, stays = 0;
-	uint64_t skip = registers[i].skip | (loose ? registers[i].loose : 0);
+	uint64_t skip = registers[i].skip;
 
+	if (mode)
+		skip |= registers[i].paging;
+	if (mode == 'l')
+		skip |= registers[i].loose;
 	for (unsigned bit = 0; bit < 64; bit++) {
 		uint64_t v = was ^ 1ull << bit;
 
@@ -174,9 +179,9 @@ static void print_hypercall(bool amd)
 
 void guest_main(void)
 {
-	const char *line = (const char *)*(uint64_t *)(uint64_t)(boot_info + 24); /* PVH's */
-	bool loose = line && *line == 'l';
 	uint32_t r[4];
+	const char *line;
+	char mode;
 
 	for (unsigned i = 0; i < REGISTERS; i++)
 		print("start %s %016lx", registers[i].name, registers[i].get());
@@ -185,12 +190,17 @@ void guest_main(void)
 	print_cpuid(0x40000000, 0x12);
 	print_cpuid(0x40000100, 2);
 	print_cpuid(0x80000000, 0x23);
+	cpuid(0x40000100, 0, r);
+	if (r[1] != 0x6c636f53) /* not "Socl": the bare machine, of which no more is asked */
+		done();
+	line = (const char *)*(uint64_t *)(uint64_t)(boot_info + 24); /* PVH's */
+	mode = line ? *line : 0;
 	for (unsigned i = 0; i < REGISTERS; i++)
-		print_register(i, loose);
+		print_register(i, mode);
 	cpuid(1, 0, r);
 	value = get_cr4() | (r[2] & 1 << 26 ? 1 << 18 : 0); /* OSXSAVE */
 	set_cr4(&value);
-	for (unsigned i = 0; i < sizeof(insns) / sizeof(insns[0]) - loose; i++)
+	for (unsigned i = 0; i < sizeof(insns) / sizeof(insns[0]) - (mode == 'l'); i++)
 		print_insn(insns[i].name, insns[i].code);
 	cpuid(0, 0, r);
 	print_hypercall(r[1] == 0x68747541); /* "Auth"enticAMD */
