@@ -60,8 +60,9 @@ def run_guests(model, names, directory, options="", **machine):
     with BochsHost(f"console.guests=all {options}", files, model=model.name, net=False, **machine) as h:
         for name in names:
             pattern = ENOUGH.get(name, expected(name))[-1]
-            seen = h.serial.wait(rf"{pattern}|FAILED|panic:", 180)[0]
-            assert "FAILED" not in seen and "panic:" not in seen, h.serial.wait(r"(FAILED|panic:)[\s\S]*", 1)[0][:1000]
+            h.serial.wait(rf"{pattern}|FAILED|panic:|VM {name} (is crashed|did not start)", 180)
+            assert re.search(pattern, h.serial.text, re.M), h.serial.wait(r"(FAILED|panic:|is crashed|did not start)[\s\S]*", 1)[0][:1000]
+        assert "FAILED" not in h.serial.text, h.serial.text[-2000:]
         assert re.search(rf"hv up, \d+ CPUs?, {model.virt}", h.serial.text), h.serial.text[:2000]
         assert h.unknown_msrs() <= model.probed, f"hv touched registers this CPU does not have: {h.unknown_msrs() - model.probed}"
         return h.serial.text
