@@ -132,7 +132,10 @@ static void look_at_death(struct vm *vm)
 	if (!vm->run->prog || hv_prog_info(vm->run->prog, &info) || info.state != HV_PROG_DEAD)
 		return;
 	info.text[sizeof(info.text) - 1] = '\0';
-	if (info.cause >= 0x100)
+	if (info.cause == HV_CAUSE_HUNG)
+		snprintf(text, sizeof(text), "its device program hung at 0x%llx: %s",
+			 (unsigned long long)info.rip, info.text);
+	else if (info.cause >= HV_CAUSE_EXIT)
 		snprintf(text, sizeof(text), "its device program ended with code %llu: %s",
 			 (unsigned long long)info.code, info.text);
 	else

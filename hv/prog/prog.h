@@ -76,7 +76,13 @@ struct prog {
 		*parent; /* [L:vm->lock if it serves one] counted until death: who gets death_bit */
 	uint32_t death_bit;                         /* as parent */
 	uint32_t park_bit, doorbell_bit, state_bit; /* [I] */
-	struct hv_info *info;        /* [owns] hv's address of the information page */
+	uint64_t promised_ns; /* [a] HEARTBEAT: CPU time between two waits at most; 0: no promise */
+	uint32_t waits;       /* [p] EVENT_WAITs and HEARTBEATs; read by the watch */
+	uint32_t waits_seen;  /* [a] the watch's: at its last look, */
+	uint64_t cpu_seen;    /*   CPU time then, */
+	uint64_t used_ns;     /*   and what was used since the wait before */
+	bool hung;            /* [a] the watch says so; the program's next turn sees to it */
+	struct hv_info *info; /* [owns] hv's address of the information page */
 	uint64_t brk_start, brk_end; /* own calls */
 	struct prog *next;           /* [L:list_lock in prog.c] all programs, or the graves */
 };
@@ -114,6 +120,17 @@ void prog_die(struct prog *p, uint32_t cause, uint64_t code, const char *text);
 void prog_kill(struct prog *p);
 void prog_gone(struct sched_ent *e); /* sched_ops.gone */
 uint64_t prog_pages_of_vmms(void);   /* charged to all programs but the control kernel */
+
+/* Those with an address space, none of which goes away meanwhile: the list is locked. */
+void prog_each(void (*fn)(struct prog *p));
+
+/* watch.c: does it come back to its event loop? */
+void watch_promise(struct prog *p, uint64_t ns); /* own calls */
+void watch_end_hung(struct prog *p);             /* its turn; only what hung says since then */
+static inline void watch_waits(struct prog *p)   /* own calls */
+{
+	__atomic_store_n(&p->waits, p->waits + 1, __ATOMIC_RELAXED);
+}
 
 /* trap.c */
 extern const struct sched_ops prog_sched_ops;
