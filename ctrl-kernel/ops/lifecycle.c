@@ -270,6 +270,19 @@ static void on_state(void *ctx)
 	for_running(look_at_hv);
 }
 
+/* Without a control kernel VMs can be paused and resumed at the machine's console. */
+static void look_at_pause(struct vm *vm)
+{
+	struct hv_vm_info info;
+
+	if (hv_vm_info(vm->run->hv_vm, &info))
+		return;
+	if (vm->state == VM_RUNNING && info.state == HV_VM_PAUSED)
+		vm_set_state(vm, VM_PAUSED, "paused", "paused at the machine's console");
+	if (vm->state == VM_PAUSED && info.state == HV_VM_RUNNING)
+		vm_set_state(vm, VM_RUNNING, "resumed", "resumed at the machine's console");
+}
+
 void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
 {
 	struct ops_error e;
@@ -284,6 +297,7 @@ void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
 		return;
 	}
 	keep_vm_update(vm);
+	look_at_pause(vm);
 	on_state(NULL); /* what happened meanwhile */
 }
 

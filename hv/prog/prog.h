@@ -163,6 +163,8 @@ void notify_forget(struct prog *p); /* all VMs */
 
 /* ctrl.c: the control kernel has ended; makes the next instance, or does not. No lock held. */
 void ctrl_ended(void);
+/* Of somebody who has looked at it: the next instance, with a new budget. STATE: there is one, or its image is damaged. */
+int ctrl_restart(void) MUST_CHECK;
 void ctrl_modules_given(void); /* an instance has what it needs of them; hv_lock */
 
 /* hc_hw.c */
