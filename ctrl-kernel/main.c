@@ -133,6 +133,7 @@ int main(void)
 {
 	struct nic *nics;
 
+	loop_long_turn();
 	init_heap();
 	rt_log("control kernel %s, build %s", socle_version, rt_info()->build_id);
 	init_options();
