@@ -16,17 +16,8 @@
  */
 #include "hv/cpu/asm.h"
 #include "hv/cpu/asm.inc"
+#include "hv/vcpu/gpr.inc"
 #include "hv/vcpu/svm_vmcb.h"
-
-#define RAX 0
-#define RCX 8
-#define RDX 16
-#define RBX 24
-#define RSP 32
-#define RBP 40
-#define RSI 48
-#define RDI 56
-#define R(n) (8 * (n))
 
 	.section .text.svm_enter, "ax"
 	.globl svm_enter
@@ -47,20 +38,7 @@ svm_enter:
 	mov	%rbp, VMCB_SAVE_RFLAGS(%rdx)
 
 	mov	A_VMCB_PA(%rsi), %rax
-	mov	RCX(%rdi), %rcx
-	mov	RDX(%rdi), %rdx
-	mov	RBX(%rdi), %rbx
-	mov	RBP(%rdi), %rbp
-	mov	RSI(%rdi), %rsi
-	mov	R(8)(%rdi), %r8
-	mov	R(9)(%rdi), %r9
-	mov	R(10)(%rdi), %r10
-	mov	R(11)(%rdi), %r11
-	mov	R(12)(%rdi), %r12
-	mov	R(13)(%rdi), %r13
-	mov	R(14)(%rdi), %r14
-	mov	R(15)(%rdi), %r15
-	mov	RDI(%rdi), %rdi
+	LOAD_GPRS
 
 	clgi
 	sti
@@ -71,19 +49,7 @@ svm_enter:
 
 	push	%rdi
 	mov	8(%rsp), %rdi
-	mov	%rcx, RCX(%rdi)
-	mov	%rdx, RDX(%rdi)
-	mov	%rbx, RBX(%rdi)
-	mov	%rbp, RBP(%rdi)
-	mov	%rsi, RSI(%rdi)
-	mov	%r8, R(8)(%rdi)
-	mov	%r9, R(9)(%rdi)
-	mov	%r10, R(10)(%rdi)
-	mov	%r11, R(11)(%rdi)
-	mov	%r12, R(12)(%rdi)
-	mov	%r13, R(13)(%rdi)
-	mov	%r14, R(14)(%rdi)
-	mov	%r15, R(15)(%rdi)
+	SAVE_GPRS
 	pop	RDI(%rdi)
 
 	mov	8(%rsp), %rsi

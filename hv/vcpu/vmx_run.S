@@ -14,16 +14,8 @@
  */
 #include "hv/cpu/asm.h"
 #include "hv/cpu/asm.inc"
+#include "hv/vcpu/gpr.inc"
 #include "hv/vcpu/vmx_vmcs.h"
-
-#define RAX 0
-#define RCX 8
-#define RDX 16
-#define RBX 24
-#define RBP 40
-#define RSI 48
-#define RDI 56
-#define R(n) (8 * (n))
 
 	.section .text.vmx_enter, "ax"
 	.globl vmx_enter, vmx_left
@@ -37,20 +29,7 @@ vmx_enter:
 .Lready:
 	cmpb	$1, A_LAUNCHED(%rsi)	/* carry: not yet; nothing below changes that */
 	mov	RAX(%rdi), %rax
-	mov	RCX(%rdi), %rcx
-	mov	RDX(%rdi), %rdx
-	mov	RBX(%rdi), %rbx
-	mov	RBP(%rdi), %rbp
-	mov	RSI(%rdi), %rsi
-	mov	R(8)(%rdi), %r8
-	mov	R(9)(%rdi), %r9
-	mov	R(10)(%rdi), %r10
-	mov	R(11)(%rdi), %r11
-	mov	R(12)(%rdi), %r12
-	mov	R(13)(%rdi), %r13
-	mov	R(14)(%rdi), %r14
-	mov	R(15)(%rdi), %r15
-	mov	RDI(%rdi), %rdi
+	LOAD_GPRS
 	SPECULATION_ENTRY
 	jc	.Llaunch
 	vmresume
@@ -68,19 +47,7 @@ vmx_left:
 	push	%rdi
 	mov	8(%rsp), %rdi
 	mov	%rax, RAX(%rdi)
-	mov	%rcx, RCX(%rdi)
-	mov	%rdx, RDX(%rdi)
-	mov	%rbx, RBX(%rdi)
-	mov	%rbp, RBP(%rdi)
-	mov	%rsi, RSI(%rdi)
-	mov	%r8, R(8)(%rdi)
-	mov	%r9, R(9)(%rdi)
-	mov	%r10, R(10)(%rdi)
-	mov	%r11, R(11)(%rdi)
-	mov	%r12, R(12)(%rdi)
-	mov	%r13, R(13)(%rdi)
-	mov	%r14, R(14)(%rdi)
-	mov	%r15, R(15)(%rdi)
+	SAVE_GPRS
 	pop	RDI(%rdi)
 	mov	8(%rsp), %rsi
 	movb	$1, A_LAUNCHED(%rsi)
