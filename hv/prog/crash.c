@@ -31,6 +31,8 @@ const char *crash_cause(uint32_t cause)
 		return "exit";
 	if (cause == HV_CAUSE_DESTROYED)
 		return "destroyed";
+	if (cause == HV_CAUSE_UNHEALTHY)
+		return "not healthy";
 	return cause < ARRAY_SIZE(names) && names[cause] ? names[cause] : "exception";
 }
 

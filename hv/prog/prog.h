@@ -76,6 +76,7 @@ struct prog {
 		*parent; /* [L:vm->lock if it serves one] counted until death: who gets death_bit */
 	uint32_t death_bit;                         /* as parent */
 	uint32_t park_bit, doorbell_bit, state_bit; /* [I] */
+	bool overdue;                /* [a] its trial is over (upgrade.c); its next turn looks */
 	struct hv_info *info;        /* [owns] hv's address of the information page */
 	uint64_t brk_start, brk_end; /* own calls */
 	struct prog *next;           /* [L:list_lock in prog.c] all programs, or the graves */
@@ -147,6 +148,14 @@ void notify_forget(struct prog *p); /* all VMs */
 /* ctrl.c: the control kernel has ended; makes the next instance, or does not. No lock held. */
 void ctrl_ended(void);
 void ctrl_modules_given(void); /* an instance has what it needs of them; hv_lock */
+
+/* upgrade.c: the program that the control kernel is started from. Between two instances, but for the last one. */
+void upgrade_choose(
+	struct prog_config *config);      /* the boot file's is there; another may be better */
+void upgrade_starts(struct prog *p);      /* just before */
+bool upgrade_not_started(void);           /* false: it was no upgrade that failed */
+bool upgrade_ended(void);                 /* false: no upgrade brought that end about */
+void upgrade_end_overdue(struct prog *p); /* its turn */
 
 /* hc_hw.c */
 void hw_release(struct prog *p); /* bus mastering of what it drove off */

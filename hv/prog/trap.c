@@ -122,12 +122,21 @@ static void fpu_return(void)
 	__asm__ volatile("clts" : : : "memory");
 }
 
+/* Where a turn begins, and where an interrupt came in between: a timer says so. */
+static void end_if_overdue(struct prog *p)
+{
+	if (UNLIKELY(__atomic_load_n(&p->overdue, __ATOMIC_RELAXED)))
+		upgrade_end_overdue(p);
+}
+
 static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr2)
 {
-	if (trap >= FIRST_INTERRUPT)
-		irq_dispatch(trap);
-	else
+	if (trap < FIRST_INTERRUPT) {
 		fault(p, trap, error, cr2);
+		return;
+	}
+	irq_dispatch(trap);
+	end_if_overdue(p);
 }
 
 /* A vmm and its VM are one domain: what a guest can read of its own device program it may know. */
@@ -148,6 +157,7 @@ static void prog_run(struct sched_ent *e)
 	borrowed = fpu_borrowed(p, c);
 	speculation_enter_domain(c, domain_of(p));
 	space_use(p, c);
+	end_if_overdue(p);
 	while (!c->need_resched) {
 		unsigned trap = user_enter(&p->regs, &error, &cr2);
 
