@@ -29,8 +29,8 @@ struct api_call {
 	const struct api_route *route;
 	char name[OPS_NAME_MAX];
 	char verb[OPS_NAME_MAX];
-	struct image_writer *upload; /* [owns] */
-	bool waiting;                /* an operation will end it */
+	struct stream *upload; /* [owns] */
+	bool waiting;          /* an operation will end it */
 };
 
 extern const struct http_app api_app;

@@ -49,7 +49,7 @@ void api_reply(struct api_call *call, unsigned status, const char *type, struct 
 	struct http_request *rq = call->rq;
 
 	if (call->upload)
-		image_abort(call->upload);
+		stream_abort(call->upload);
 	free(call);
 	rq->user = NULL;
 	api_counters.requests[status / 100]++;
@@ -359,7 +359,7 @@ static bool app_data(struct http_request *rq, const void *data, size_t len)
 	struct api_call *call = rq->user;
 	struct ops_error e;
 
-	if (image_write(call->upload, data, len, &e) == 0)
+	if (stream_write(call->upload, data, len, &e) == 0)
 		return true;
 	api_reply_error(call, &e);
 	return false;
@@ -379,7 +379,7 @@ static void app_gone(struct http_request *rq)
 	rq->user = NULL;
 	call->rq = NULL;
 	if (call->upload)
-		image_abort(call->upload);
+		stream_abort(call->upload);
 	call->upload = NULL;
 	if (!call->waiting)
 		free(call);
