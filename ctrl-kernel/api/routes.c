@@ -22,6 +22,7 @@ static const struct api_route routes[] = {
 	{GET, "/metrics", api_metrics, NULL},
 	{GET, "/v1", api_root, NULL},
 	{GET, "/v1/host", api_host, NULL},
+	{POST, "/v1/host/control/upgrade", api_upgrade, api_upgrade_begin},
 	{POST, "/v1/host/control/{verb}", api_control, NULL},
 	{GET, "/v1/host/crashes", api_crashes_list, NULL},
 	{GET, "/v1/host/crashes/{name}", api_crash_get, NULL},

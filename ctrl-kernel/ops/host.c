@@ -16,7 +16,11 @@
 #ifndef SOCLE_VERSION
 #define SOCLE_VERSION "unknown" /* the Makefile has it */
 #endif
+#ifndef SOCLE_BUILD
+#define SOCLE_BUILD "unknown"
+#endif
 const char socle_version[] = SOCLE_VERSION;
+const char socle_build[] = SOCLE_BUILD;
 
 static struct host_note notes[HOST_NOTES_MAX];
 static unsigned n_notes;

@@ -22,6 +22,8 @@
 // SRC: ctrl-kernel/api/routes.c
 // SRC: ctrl-kernel/api/control_api.c
 // SRC: ctrl-kernel/ops/control.c
+// SRC: ctrl-kernel/ops/upgrade.c
+// SRC: ctrl-kernel/api/upgrade_api.c
 // SRC: ctrl-kernel/api/vmspec.c
 // SRC: ctrl-kernel/api/host_api.c
 // SRC: ctrl-kernel/api/crash_api.c
