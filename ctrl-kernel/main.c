@@ -134,6 +134,7 @@ int main(void)
 {
 	struct nic *nics;
 
+	loop_long_turn();
 	init_heap();
 	rt_log("control kernel %s, build %s", socle_version, socle_build);
 	init_options();

@@ -12,6 +12,11 @@ static struct {
 	void *ctx;
 } bits[HV_EVENT_BITS];
 
+#define TURN_MAX_NS 3000000000ull       /* CPU time; the longest ones take some ten milliseconds */
+#define LONG_TURN_MAX_NS 20000000000ull /* copying the largest of images takes seconds */
+
+static bool long_turn = true; /* the promise in force is not that for usual turns */
+
 static struct loop_timer *timers; /* [borrows] soonest first */
 static struct loop_job *jobs;     /* [borrows] oldest first */
 static struct loop_job **jobs_tail = &jobs;
@@ -131,9 +136,18 @@ static void bits_run(uint64_t word)
 	}
 }
 
+void loop_long_turn(void)
+{
+	long_turn = true;
+	(void)hv_heartbeat(LONG_TURN_MAX_NS);
+}
+
 void loop_run(void)
 {
 	for (;;) {
+		if (long_turn)
+			(void)hv_heartbeat(TURN_MAX_NS);
+		long_turn = false;
 		if (timers)
 			timers_run();
 		if (jobs)

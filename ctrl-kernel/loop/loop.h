@@ -36,6 +36,9 @@ struct loop_job {
 };
 void loop_defer(struct loop_job *j);
 
+/* hv ends a program that does not come back to its loop for 3 s of CPU time. The turn that calls this (also the start,
+ * before loop_run) has 20 s. */
+void loop_long_turn(void);
 __attribute__((noreturn)) void loop_run(void);
 
 #endif

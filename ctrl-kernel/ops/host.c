@@ -62,6 +62,10 @@ const char *host_crash_cause(uint32_t cause, char *room, size_t size)
 
 	if (cause == HV_CAUSE_EXIT)
 		return "exit";
+	if (cause == HV_CAUSE_HUNG)
+		return "hung";
+	if (cause == HV_CAUSE_UNHEALTHY)
+		return "not healthy";
 	if (cause < ARRAY_SIZE(exceptions) && exceptions[cause])
 		return exceptions[cause];
 	snprintf(room, size, "exception %u", cause);

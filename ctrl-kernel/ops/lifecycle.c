@@ -132,7 +132,10 @@ static void look_at_death(struct vm *vm)
 	if (!vm->run->prog || hv_prog_info(vm->run->prog, &info) || info.state != HV_PROG_DEAD)
 		return;
 	info.text[sizeof(info.text) - 1] = '\0';
-	if (info.cause >= 0x100)
+	if (info.cause == HV_CAUSE_HUNG)
+		snprintf(text, sizeof(text), "its device program hung at 0x%llx: %s",
+			 (unsigned long long)info.rip, info.text);
+	else if (info.cause >= HV_CAUSE_EXIT)
 		snprintf(text, sizeof(text), "its device program ended with code %llu: %s",
 			 (unsigned long long)info.code, info.text);
 	else
@@ -267,6 +270,19 @@ static void on_state(void *ctx)
 	for_running(look_at_hv);
 }
 
+/* Without a control kernel VMs can be paused and resumed at the machine's console. */
+static void look_at_pause(struct vm *vm)
+{
+	struct hv_vm_info info;
+
+	if (hv_vm_info(vm->run->hv_vm, &info))
+		return;
+	if (vm->state == VM_RUNNING && info.state == HV_VM_PAUSED)
+		vm_set_state(vm, VM_PAUSED, "paused", "paused at the machine's console");
+	if (vm->state == VM_PAUSED && info.state == HV_VM_RUNNING)
+		vm_set_state(vm, VM_RUNNING, "resumed", "resumed at the machine's console");
+}
+
 void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
 {
 	struct ops_error e;
@@ -281,6 +297,7 @@ void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
 		return;
 	}
 	keep_vm_update(vm);
+	look_at_pause(vm);
 	on_state(NULL); /* what happened meanwhile */
 }
 

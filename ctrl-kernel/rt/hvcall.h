@@ -87,6 +87,11 @@ static inline int hv_handle_grant(uint32_t prog, uint32_t h, uint32_t rights, ui
 {
 	return hv_call(HVC_HANDLE_GRANT, prog, h, rights, 0, 0, 0, there);
 }
+/* 0: off. Calling it again counts as coming to EVENT_WAIT. */
+static inline int hv_heartbeat(uint64_t ns)
+{
+	return hv_call(HVC_HEARTBEAT, ns, 0, 0, 0, 0, 0, NULL);
+}
 
 static inline int hv_mem_create(uint32_t flags, uint64_t *mem)
 {

@@ -78,6 +78,7 @@ static void name_set(void)
 
 int main(void)
 {
+	loop_long_turn();
 	vm_attach();
 	test_doorbells();
 	vm_start();

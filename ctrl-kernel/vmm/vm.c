@@ -8,6 +8,7 @@
 #include "ctrl-kernel/vmm/layout.h"
 #include "ctrl-kernel/vmm/tables.h"
 
+#include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/fmt.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/rt/rt.h"
@@ -210,6 +211,7 @@ static bool boot(char why[BOOT_WHY_MAX])
 	struct boot_output out;
 	int r;
 
+	loop_long_turn();
 	for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
 		devices[i].reset(&the_vm);
 	if (!images_load(&out, why))

@@ -53,6 +53,9 @@ enum hv_call {
 	HVC_HANDLE_GRANT =
 		8, /* (prog, h, rights): a copy with at most these rights -> handle in prog's table; needs HVR_GRANT on both */
 	HVC_PROG_SELF = 9, /* (h) -> 0; checks that h is live; for tests */
+	HVC_HEARTBEAT =
+		10, /* (ns >= HV_HEARTBEAT_MIN_NS, 0: off): the caller will come to EVENT_WAIT, or here again,
+			      * at least once in so much of its CPU time; else it has hung, and is ended */
 
 	/* memory objects */
 	HVC_MEM_CREATE = 16, /* (flags HVM_*): an empty object -> handle with all rights */
@@ -205,8 +208,10 @@ struct hv_prog_create {
 enum hv_prog_cause {
 	HV_CAUSE_EXIT = 0x100,
 	HV_CAUSE_DESTROYED = 0x101,
+	HV_CAUSE_HUNG = 0x102,      /* HVC_HEARTBEAT */
 	HV_CAUSE_UNHEALTHY = 0x103, /* HVC_CTRL_HEALTHY did not come in time */
 };
+#define HV_HEARTBEAT_MIN_NS 10000000ull
 
 #define HV_CTRL_BYTES_MAX 0x200000u /* of a program for HVC_CTRL_REPLACE */
 

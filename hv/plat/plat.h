@@ -69,5 +69,8 @@ uint64_t plat_rtc_epoch(void); /* UTC seconds now, by asking the clock chip: slo
 extern uint64_t plat_boot_epoch; /* [I] UTC seconds when time_now() was 0; 0: unknown */
 void uart_init(void);
 void uart_write(const char *text, size_t len);
+unsigned uart_room(void); /* so many bytes can be written before a writer waits; about */
+int uart_read(
+	void); /* a byte that came, 0 for one that came broken; -1: none. One caller at a time */
 
 #endif

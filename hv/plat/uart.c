@@ -34,6 +34,8 @@ enum uart_reg {
 #define IIR_FIFO 0xc0 /* the FIFO works: a 16550A or later */
 #define FIFO_16550A 16u
 #define MCR_DTR_RTS_OUT2 0x0b
+#define LSR_DATA 0x01
+#define LSR_BAD_DATA 0x1c /* parity, framing, break: the byte is none that was sent */
 #define LSR_THR_EMPTY 0x20
 #define LSR_ALL_SENT 0x40
 #define DIVISOR_115200 1
@@ -198,6 +200,24 @@ void uart_write(const char *text, size_t len)
 		leave_rest();
 		unlock();
 	}
+}
+
+unsigned uart_room(void)
+{
+	return present ? QUEUE_SIZE - (head - tail) : QUEUE_SIZE;
+}
+
+int uart_read(void)
+{
+	uint8_t status, byte;
+
+	if (!present)
+		return -1;
+	status = reg_read(UART_LSR);
+	if ((status & LSR_DATA) == 0)
+		return -1;
+	byte = reg_read(UART_DATA);
+	return (status & LSR_BAD_DATA) != 0 ? 0 : byte;
 }
 
 void uart_flush(void)

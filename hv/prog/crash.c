@@ -29,6 +29,8 @@ const char *crash_cause(uint32_t cause)
 
 	if (cause == HV_CAUSE_EXIT)
 		return "exit";
+	if (cause == HV_CAUSE_HUNG)
+		return "hung";
 	if (cause == HV_CAUSE_DESTROYED)
 		return "destroyed";
 	if (cause == HV_CAUSE_UNHEALTHY)

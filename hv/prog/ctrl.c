@@ -4,12 +4,14 @@
  * when it has ended, however it came to that; perhaps from another program (upgrade.c). VMs and their vmm programs run
  * on meanwhile.
  *
- *   boot --> instance 1 --ends--> instance 2 --ends--> ...   the third end within 60 s: none follows
+ *   boot --> instance 1 --ends--> instance 2 --ends--> ...   the third end within 60 s: none follows,
+ *                                                                 but the monitor (monitor.h)
  *
  * The boot modules stay with hv until an instance has kept something in slot 0 (keep.c): one that dies before leaves
  * nothing that counts, and the next one gets them again.
  */
 #include "hv/prog/handle.h"
+#include "hv/prog/monitor.h"
 #include "hv/prog/prog.h"
 
 #include "hv/boot/boot.h"
@@ -36,6 +38,7 @@ static struct boot_module {
 static char cmdline[HV_CMDLINE_MAX]; /* [I] */
 static uint32_t instances;
 static uint32_t counted;      /* ends that no upgrade brought about */
+static uint32_t forgiven;     /* so many of them do not count any more */
 static uint64_t ends[BUDGET]; /* when the last of them were, by number */
 static uint64_t image_sum;    /* [I] of the program in the image */
 
@@ -156,6 +159,16 @@ static bool has_word(const char *begin)
 	return false;
 }
 
+static bool image_is_good(void)
+{
+	bool good = sum_of_image() == image_sum;
+
+	if (!good)
+		log_printf("hv: the control kernel in memory is not what was loaded; the memory is "
+			   "bad\n");
+	return good;
+}
+
 /* Now, and how many of the ends before were less than a minute ago. */
 static bool within_budget(void)
 {
@@ -163,9 +176,16 @@ static bool within_budget(void)
 	uint64_t oldest = ends[(counted + 1) % BUDGET]; /* BUDGET - 1 ends before this one */
 
 	*slot = now;
+	if (counted - forgiven < BUDGET)
+		return true;
 	if (has_word("test.hooks=1") && has_word("test.soak="))
 		return true;
-	return counted < BUDGET || now - oldest > BUDGET_NS;
+	return now - oldest > BUDGET_NS;
+}
+
+static void report_start(void)
+{
+	log_printf("hv: instance %u of the control kernel is started; VMs run on\n", instances);
 }
 
 void ctrl_ended(void)
@@ -173,16 +193,30 @@ void ctrl_ended(void)
 	bool planned = upgrade_ended();
 	int err = -HVE_LIMIT;
 
-	if (sum_of_image() != image_sum)
-		log_printf("hv: the control kernel in memory is not what was loaded; the memory is "
-			   "bad\n");
-	else if (!planned && !within_budget())
-		log_printf("hv: the control kernel ended %u times within a minute\n", BUDGET);
-	else
-		err = start();
+	if (image_is_good()) {
+		if (planned || within_budget())
+			err = start();
+		else
+			log_printf("hv: the control kernel ended %u times within a minute\n",
+				   BUDGET);
+	}
+	if (err == 0) {
+		report_start();
+		return;
+	}
+	log_printf("hv: the host is no longer managed; running VMs run on\n");
+	monitor_start();
+}
+
+int ctrl_restart(void)
+{
+	int err;
+
+	if (prog_ctrl || !image_is_good())
+		return -HVE_STATE;
+	forgiven = counted;
+	err = start();
 	if (err == 0)
-		log_printf("hv: instance %u of the control kernel is started; VMs run on\n",
-			   instances);
-	else
-		log_printf("hv: the host is no longer managed; running VMs run on\n");
+		report_start();
+	return err;
 }

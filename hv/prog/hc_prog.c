@@ -64,6 +64,7 @@ int hc_event_wait(struct prog *p, struct object *o, uint64_t *value)
 	uint64_t deadline = arg0(p);
 
 	(void)o;
+	watch_waits(p);
 	if (__atomic_load_n(&p->events, __ATOMIC_RELAXED)) {
 		*value = __atomic_exchange_n(&p->events, 0, __ATOMIC_SEQ_CST);
 		return 0;
@@ -127,6 +128,17 @@ int hc_prog_self(struct prog *p, struct object *o, uint64_t *value)
 {
 	(void)value;
 	return handle_find(p, arg0(p), 0, 0, &o);
+}
+
+int hc_heartbeat(struct prog *p, struct object *o, uint64_t *value)
+{
+	uint64_t ns = arg0(p);
+
+	(void)o, (void)value;
+	if (ns != 0 && ns < HV_HEARTBEAT_MIN_NS)
+		return -HVE_INVAL;
+	watch_promise(p, ns);
+	return 0;
 }
 
 /* ---- other programs ---- */

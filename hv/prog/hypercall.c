@@ -24,6 +24,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_HANDLE_CLOSE] = CALL(hc_handle_close, 0, 0, 0, false),
 	[HVC_HANDLE_GRANT] = CALL(hc_handle_grant, OBJECT_PROG, HVR_GRANT, 0, false),
 	[HVC_PROG_SELF] = CALL(hc_prog_self, 0, 0, 0, false),
+	[HVC_HEARTBEAT] = CALL(hc_heartbeat, 0, 0, 0, false),
 
 	[HVC_MEM_CREATE] = CALL(hc_mem_create, 0, 0, 0, false),
 	[HVC_MEM_GROW] = CALL(hc_mem_grow, OBJECT_MEM, HVR_WRITE, 0, false),

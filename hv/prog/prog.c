@@ -20,8 +20,8 @@
 struct prog *prog_ctrl;
 struct account account_modules;
 struct spinlock hv_lock;
-static struct spinlock list_lock; /* innermost */
-static struct prog *progs;        /* [L:list_lock] those with an address space */
+static struct spinlock list_lock;
+static struct prog *progs;   /* [L:list_lock] those with an address space */
 static struct prog *graves;  /* [L:list_lock] freed, but their account still pays for something */
 static uint32_t next_id = 1; /* [a] */
 
@@ -60,6 +60,14 @@ static void sweep_graves(void)
 		*at = p->next;
 		hv_page_free(&account_hv, p);
 	}
+	spin_unlock(&list_lock);
+}
+
+void prog_each(void (*fn)(struct prog *p))
+{
+	spin_lock(&list_lock);
+	for (struct prog *p = progs; p; p = p->next)
+		fn(p);
 	spin_unlock(&list_lock);
 }
 

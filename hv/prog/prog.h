@@ -76,8 +76,14 @@ struct prog {
 		*parent; /* [L:vm->lock if it serves one] counted until death: who gets death_bit */
 	uint32_t death_bit;                         /* as parent */
 	uint32_t park_bit, doorbell_bit, state_bit; /* [I] */
-	bool overdue;                /* [a] its trial is over (upgrade.c); its next turn looks */
-	struct hv_info *info;        /* [owns] hv's address of the information page */
+	uint64_t promised_ns; /* [a] HEARTBEAT: CPU time between two waits at most; 0: no promise */
+	uint32_t waits;       /* [p] EVENT_WAITs and HEARTBEATs; read by the watch */
+	uint32_t waits_seen;  /* [a] the watch's: at its last look, */
+	uint64_t cpu_seen;    /*   CPU time then, */
+	uint64_t used_ns;     /*   and what was used since the wait before */
+	bool hung;            /* [a] the watch says so; the program's next turn sees to it */
+	bool overdue;         /* [a] its trial is over (upgrade.c); the same */
+	struct hv_info *info; /* [owns] hv's address of the information page */
 	uint64_t brk_start, brk_end; /* own calls */
 	struct prog *next;           /* [L:list_lock in prog.c] all programs, or the graves */
 };
@@ -116,6 +122,17 @@ void prog_kill(struct prog *p);
 void prog_gone(struct sched_ent *e); /* sched_ops.gone */
 uint64_t prog_pages_of_vmms(void);   /* charged to all programs but the control kernel */
 
+/* Those with an address space, none of which goes away meanwhile: the list is locked. */
+void prog_each(void (*fn)(struct prog *p));
+
+/* watch.c: does it come back to its event loop? */
+void watch_promise(struct prog *p, uint64_t ns); /* own calls */
+void watch_end_hung(struct prog *p);             /* its turn; only what hung says since then */
+static inline void watch_waits(struct prog *p)   /* own calls */
+{
+	__atomic_store_n(&p->waits, p->waits + 1, __ATOMIC_RELAXED);
+}
+
 /* trap.c */
 extern const struct sched_ops prog_sched_ops;
 void prog_wait_over(struct timer *t); /* wait_timer.fire */
@@ -147,6 +164,8 @@ void notify_forget(struct prog *p); /* all VMs */
 
 /* ctrl.c: the control kernel has ended; makes the next instance, or does not. No lock held. */
 void ctrl_ended(void);
+/* Of somebody who has looked at it: the next instance, with a new budget. STATE: there is one, or its image is damaged. */
+int ctrl_restart(void) MUST_CHECK;
 void ctrl_modules_given(void); /* an instance has what it needs of them; hv_lock */
 
 /* upgrade.c: the program that the control kernel is started from. Between two instances, but for the last one. */

@@ -29,8 +29,8 @@ enum vmx_msr_number {
 #define PROC_HAS_SECONDARY (1ull << 63)
 #define PROC2_HAS_EPT_VPID ((uint64_t)(PROC2_EPT | PROC2_VPID) << 32)
 
-/* An interrupt that comes while a guest runs with IF=0 makes it leave (SDM3 26.2), and so does this timer, whatever the
- * CPU (or an emulator of it) makes of that. */
+/* An interrupt that comes while a guest runs with IF=0 makes it leave (SDM3 26.2). Bochs forgets it when hv's IF was 0
+ * too: so the guest also leaves after this time in it, which an exit does not begin anew. */
 #define SAFETY_MS 1u
 
 /* Spins of a PAUSE loop before it costs the guest its turn, and how close together they must be (cycles). */
@@ -173,6 +173,12 @@ void vmx_close(struct vmx_vcpu *a, bool opened)
 
 #define EXCEPTIONS (1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC)
 
+void vmx_safety_start(void)
+{
+	vmwrite(VMCS_PREEMPTION,
+		MAX(tsc_khz * SAFETY_MS >> vmx_features.preemption_shift, (uint64_t)1));
+}
+
 static void write_controls(struct vmx_vcpu *a)
 {
 	const struct vmx_features *f = &vmx_features;
@@ -201,8 +207,7 @@ static void write_controls(struct vmx_vcpu *a)
 		vmwrite(VMCS_PLE_WINDOW, PAUSE_WINDOW);
 	}
 	if (f->pin & PIN_PREEMPTION)
-		vmwrite(VMCS_PREEMPTION,
-			MAX(tsc_khz * SAFETY_MS >> f->preemption_shift, (uint64_t)1));
+		vmx_safety_start();
 }
 
 /* What an exit loads that is the same on all CPUs (SDM3 28.5). Null selectors: 64-bit code does not look at them, and

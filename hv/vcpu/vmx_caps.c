@@ -106,7 +106,7 @@ static const char *choose_controls(const struct vmx_caps *in, struct vmx_feature
 		{in->exit,
 		 EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE | EXIT_LOAD_PAT |
 			 EXIT_SAVE_EFER | EXIT_LOAD_EFER,
-		 0, 0, &f->exit},
+		 EXIT_SAVE_PREEMPTION, 0, &f->exit},
 		{in->entry, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, ENTRY_GUEST_64,
 		 &f->entry},
 	};
@@ -134,6 +134,11 @@ const char *vmx_caps_choose(const struct vmx_caps *in, struct vmx_features *out)
 	f.posted = f.apic && (in->pin >> 32 & PIN_POSTED);
 	f.insn_info = in->basic & BASIC_INSN_INFO;
 	f.preemption_shift = in->misc & 31;
+	/* Of any use only together (SDM3 27.2.1.2). */
+	if (!(f.pin & PIN_PREEMPTION) || !(f.exit & EXIT_SAVE_PREEMPTION)) {
+		f.pin &= ~PIN_PREEMPTION;
+		f.exit &= ~EXIT_SAVE_PREEMPTION;
+	}
 	f.eptp_bits = EPTP_WB | EPTP_WALK_4;
 	if (in->ept_vpid & EPT_ACCESSED_DIRTY)
 		f.eptp_bits |= EPTP_ACCESSED_DIRTY;

@@ -102,6 +102,12 @@ static void decode_interrupt(struct vcpu *v)
 	irq_dispatch(EVENT_VECTOR(vmread(VMCS_EXIT_EVENT)));
 }
 
+static void decode_preemption(struct vcpu *v)
+{
+	(void)v;
+	vmx_safety_start();
+}
+
 static void decode_nmi_window(struct vcpu *v)
 {
 	vmx_window(v, EVENT_NMI, false);
@@ -211,7 +217,7 @@ static const struct exit_reason exit_reasons[REASONS] = {
 	[REASON_EPT_MISCONFIG] = UNEXPECTED,
 	[REASON_INVEPT] = UNDEFINED,
 	[51] = UNEXPECTED,
-	[REASON_PREEMPTION] = {HV_EXIT_INTR, false, NULL},
+	[REASON_PREEMPTION] = {HV_EXIT_INTR, false, decode_preemption},
 	[REASON_INVVPID] = UNDEFINED,
 	[REASON_WBINVD] = {HV_EXIT_CACHE, true, NULL},
 	[REASON_XSETBV] = {HV_EXIT_XSETBV, true, NULL},

@@ -155,6 +155,7 @@ enum vmcs_field {
 #define EXIT_LOAD_PAT (1u << 19)
 #define EXIT_SAVE_EFER (1u << 20)
 #define EXIT_LOAD_EFER (1u << 21)
+#define EXIT_SAVE_PREEMPTION (1u << 22)
 #define ENTRY_LOAD_DEBUG (1u << 2)
 #define ENTRY_GUEST_64 (1u << 9)
 #define ENTRY_LOAD_PAT (1u << 14)
@@ -328,6 +329,8 @@ static inline void vmwrite(enum vmcs_field field, uint64_t value)
  * close takes what open returned. */
 bool vmx_open(struct vmx_vcpu *a);
 void vmx_close(struct vmx_vcpu *a, bool opened);
+/* The preemption timer of the current VMCS begins anew; it has run out. */
+void vmx_safety_start(void);
 
 /* vmx_tlb.c */
 void vmx_tlb_enable(void); /* each CPU, when VMX comes on */

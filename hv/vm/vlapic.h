@@ -49,6 +49,14 @@ enum apic_lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERRO
 enum apic_timer_mode { TIMER_ONESHOT = 0, TIMER_PERIODIC = 1, TIMER_DEADLINE = 2 };
 
 struct vlapic {
+	/* What the CPU takes notifications from, where it does: pir and posted (SDM3 30.6). Bochs 3.0 wants a page of its
+	 * own for it, and has it: vlapic.c. */
+	uint64_t pir[4] ALIGNED(64); /* [a] posted by others */
+	uint32_t
+		posted; /* [a] pir or late has something; set after the bit, cleared before the bits are taken */
+	uint32_t posted_reserved[7];
+	uint64_t
+		late[4]; /* [a] while page: level-triggered ones posted by others (vlapic_virt.c) */
 	struct vcpu *v;  /* [I] [borrows] */
 	uint64_t base;   /* [p] IA32_APIC_BASE */
 	uint64_t irr[4]; /* [p] */
@@ -58,13 +66,6 @@ struct vlapic {
 	unsigned depth;
 	uint8_t service[16];
 	uint64_t tmr[4]; /* [a] */
-	/* The next three are what the CPU takes notifications from, where it does (SDM3 30.6): not to be moved apart. */
-	uint64_t pir[4] ALIGNED(64); /* [a] posted by others */
-	uint32_t
-		posted; /* [a] pir or late has something; set after the bit, cleared before the bits are taken */
-	uint32_t posted_reserved[7];
-	uint64_t
-		late[4]; /* [a] while page: level-triggered ones posted by others (vlapic_virt.c) */
 	uint32_t
 		*page; /* [p] [borrows] the vendor's: IRR, ISR, TPR and PPR are there; NULL: here */
 	uint64_t watched[4]; /* [p] while page: the vectors whose EOI exits */
@@ -79,8 +80,8 @@ struct vlapic {
 	uint64_t tsc_deadline; /* [L:timer_lock] */
 };
 
-_Static_assert(offsetof(struct vlapic, posted) == offsetof(struct vlapic, pir) + 32 &&
-		       offsetof(struct vlapic, late) == offsetof(struct vlapic, pir) + 64,
+_Static_assert(offsetof(struct vlapic, pir) == 0 && offsetof(struct vlapic, posted) == 32 &&
+		       offsetof(struct vlapic, late) == 64,
 	       "posted-interrupt descriptor");
 
 static inline bool vlapic_x2(const struct vlapic *l)

@@ -285,6 +285,10 @@ void prog_events_post(struct prog *p, uint64_t bits)
 {
 	p->events |= bits;
 }
+void watch_promise(struct prog *p, uint64_t ns)
+{
+	MUST(p == &caller && (ns == 0 || ns >= HV_HEARTBEAT_MIN_NS));
+}
 void prog_wait(struct prog *p, uint64_t deadline)
 {
 	MUST(p->events == 0 && deadline > 1000);

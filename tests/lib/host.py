@@ -162,7 +162,7 @@ class Host:
             args += ["-kernel", str(image or IMAGE), "-append", options]
             if modules:
                 args += ["-initrd", ",".join(modules)]
-        self.proc = subprocess.Popen(args + list(extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=open(self.dir / "stderr", "wb"))
+        self.proc = subprocess.Popen(args + list(extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.dir / "stderr", "wb"))
         self.serial = Serial(self.proc.stdout)
         self.api = Api(self.port) if net else None
 
@@ -175,6 +175,11 @@ class Host:
     def ready(self, timeout=30):
         self.serial.wait(READY, timeout)
         return self
+
+    def type(self, text):
+        """Keys at the serial console."""
+        self.proc.stdin.write(text.encode("latin-1"))
+        self.proc.stdin.flush()
 
     def monitor(self, command):
         """One command to QEMU's monitor, its answer as text."""

@@ -69,6 +69,49 @@ static void tick(void)
 	}
 }
 
+static void compute(uint64_t ns)
+{
+	uint64_t until = hv_time_now() + ns;
+
+	while (hv_time_now() < until)
+		;
+}
+
+#define PROMISE (SECOND * 3 / 10)
+
+/* Keeps its promise in all ways there are: waits, computes less, says so, takes it back. */
+static void beat(void)
+{
+	if (hv_heartbeat(HV_HEARTBEAT_MIN_NS - 1) != -HVE_INVAL || hv_heartbeat(PROMISE) != 0)
+		hv_exit(1, "", 0);
+	(void)hv_event_wait(hv_time_now() + 3 * PROMISE / 2);
+	for (unsigned i = 0; i < 6; i++) {
+		compute(PROMISE / 4);
+		if (i & 1)
+			(void)hv_event_wait(0);
+		else
+			(void)hv_heartbeat(PROMISE);
+	}
+	(void)hv_heartbeat(0);
+	compute(2 * PROMISE);
+	hv_exit(7, "", 0);
+}
+
+/* Asks hv something all the time, but never for events. */
+static void hang_in_calls(void)
+{
+	(void)hv_heartbeat(HV_HEARTBEAT_MIN_NS);
+	for (;;)
+		(void)hv_time_now();
+}
+
+static void hang(void)
+{
+	(void)hv_heartbeat(HV_HEARTBEAT_MIN_NS);
+	for (;;)
+		;
+}
+
 void child_main(void)
 {
 	static uint8_t code[] = {0xc3};
@@ -100,6 +143,15 @@ void child_main(void)
 		break;
 	case CHILD_TICK:
 		tick();
+		break;
+	case CHILD_BEAT:
+		beat();
+		break;
+	case CHILD_HANG:
+		hang();
+		break;
+	case CHILD_HANG_IN_CALLS:
+		hang_in_calls();
 		break;
 	}
 	hv_exit(99, "not reached", 11);
@@ -461,6 +513,9 @@ static void check_programs(void)
 	dies_with(CHILD_BAD_RIP, 14, 0x14); /* a fetch from hv's half */
 	dies_with(CHILD_HOG, 0x100, 42);
 	dies_with(CHILD_GARBAGE, 0x100, 6);
+	dies_with(CHILD_BEAT, 0x100, 7);
+	dies_with(CHILD_HANG, 0x102, 0);
+	dies_with(CHILD_HANG_IN_CALLS, 0x102, 0);
 	check_crash_arguments();
 
 	spinner = child(CHILD_SPIN, 1000);

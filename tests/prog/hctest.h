@@ -25,6 +25,9 @@ enum child_mode {
 	CHILD_GARBAGE,
 	CHILD_SERVE, /* answers what the VM parks with the seq + 1 */
 	CHILD_TICK,  /* says every 50 ms that it lives, and what its VM does */
+	CHILD_BEAT,  /* keeps its promise of a heartbeat */
+	CHILD_HANG,  /* does not: computes */
+	CHILD_HANG_IN_CALLS,
 	CHILD_MODES
 };
 void child_main(void);

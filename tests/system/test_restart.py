@@ -156,6 +156,22 @@ def test_control_budget():
         assert any(0x100000 <= rip < 0x200000 for rip in at), "the CPU is never in the guest"
 
 
+def test_control_hangs():
+    """It computes for ever: hv sees that and starts the next instance. While a guest has half of the CPU, too; waiting for it is no hang."""
+    vm = {"name": "spin", "vcpus": 1, "memory": "16MiB", "weight": 1000, "boot": {"kernel": "spin"}}
+    with Host(options=STATIC, mem=256) as h:
+        h.ready()
+        h.api.upload("spin", BUILD / "guests" / "spin")
+        h.api.post("/v1/vms", vm)
+        h.api.post("/v1/vms/spin/actions/start")
+        time.sleep(5)
+        assert instance(h) == 1
+        end_control(h, "test-hang")
+        crash = h.api.get("/v1/host/crashes")["items"][0]
+        assert (crash["program"], crash["cause"], crash["number"]) == ("control", "hung", 1)
+        assert h.api.get("/v1/vms/spin")["state"] == "running"
+
+
 def test_before_anything_was_imported(tmp_path):
     """A configuration from boot modules whose import kills the control kernel would come again; here the second instance finds all of it."""
     vm = {"name": "hello", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "spin"}, "autostart": True}

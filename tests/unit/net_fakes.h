@@ -30,6 +30,8 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 			uint64_t f)
 {
 	(void)b, (void)c, (void)d, (void)e, (void)f;
+	if (n == HVC_HEARTBEAT)
+		return (struct hv_result){0, 0};
 	if (n != HVC_EVENT_WAIT)
 		abort();
 	if (a > fake_end) {

@@ -18,6 +18,7 @@
 
 static uint64_t now, last_deadline, script[16];
 static unsigned step, steps;
+static uint64_t promise, promise_at_wait;
 static jmp_buf out;
 static char trace[128];
 
@@ -25,7 +26,12 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 			uint64_t f)
 {
 	(void)b, (void)c, (void)d, (void)e, (void)f;
+	if (n == HVC_HEARTBEAT) {
+		promise = a;
+		return (struct hv_result){0, 0};
+	}
 	assert_int_equal(n, HVC_EVENT_WAIT);
+	promise_at_wait = promise;
 	last_deadline = a;
 	if (step == steps)
 		longjmp(out, 1);
@@ -160,6 +166,33 @@ static void test_jobs(void **state)
 	loop_bit_free(0);
 }
 
+static void take_long(void *ctx)
+{
+	note(ctx);
+	loop_long_turn();
+}
+
+/* The promise is the short one at every wait, also after a turn that needed the long one. */
+static void test_heartbeat(void **state)
+{
+	uint64_t longer, usual;
+
+	(void)state;
+	loop_long_turn();
+	longer = promise;
+	run(1, (uint64_t[]){0});
+	usual = promise_at_wait;
+	assert_true(usual >= HV_HEARTBEAT_MIN_NS && usual < longer);
+	promise = 0; /* not called again when nothing changes */
+	run(2, (uint64_t[]){0, 0});
+	assert_int_equal(promise, 0);
+	loop_bit_set(3, take_long, "l");
+	run(1, (uint64_t[]){8});
+	assert_string_equal(trace, "l");
+	assert_int_equal(promise_at_wait, usual);
+	loop_bit_free(3);
+}
+
 static void test_format(void **state)
 {
 	char b[64];
@@ -183,7 +216,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bits_in_order), cmocka_unit_test(test_all_bits),
 		cmocka_unit_test(test_timers),        cmocka_unit_test(test_rearm),
-		cmocka_unit_test(test_jobs),          cmocka_unit_test(test_format),
+		cmocka_unit_test(test_heartbeat),     cmocka_unit_test(test_jobs),
+		cmocka_unit_test(test_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

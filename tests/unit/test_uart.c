@@ -21,6 +21,8 @@ static struct {
 	unsigned reads_per_byte; /* how slow: readings of the status until a byte is out */
 	uint8_t scratch, lcr, fcr;
 	unsigned queued, reads, lost;
+	const char *in; /* what comes in; NULL: nothing */
+	uint8_t in_errors;
 	char out[100000];
 	size_t out_len;
 } uart;
@@ -34,6 +36,8 @@ uint8_t inb(uint16_t port)
 	if (uart.absent)
 		return 0xff;
 	switch (port - 0x3f8) {
+	case 0:
+		return uart.in && *uart.in ? (uint8_t)*uart.in++ : 0x55;
 	case 2:
 		return (uint8_t)(uart.no_fifo ? 1 : 0xc1);
 	case 5:
@@ -41,7 +45,8 @@ uint8_t inb(uint16_t port)
 			uart.reads = 0;
 			uart.queued--;
 		}
-		return uart.queued == 0 ? 0x60 : 0;
+		return (uint8_t)((uart.queued == 0 ? 0x60 : 0) |
+				 (uart.in && *uart.in ? 1 | uart.in_errors : 0));
 	case 7:
 		return uart.scratch;
 	default:
@@ -187,6 +192,22 @@ static void test_by_timer(void **state)
 	panic_active = false;
 }
 
+static void test_read(void **state)
+{
+	(void)state;
+	plug(10);
+	assert_int_equal(uart_read(), -1);
+	uart.in = "a\377";
+	assert_int_equal(uart_read(), 'a');
+	assert_int_equal(uart_read(), 0xff);
+	assert_int_equal(uart_read(), -1);
+	uart.in = "bc";
+	uart.in_errors = 0x08; /* framing */
+	assert_int_equal(uart_read(), 0);
+	uart.in_errors = 0x02; /* one before was overrun; this one is good */
+	assert_int_equal(uart_read(), 'c');
+}
+
 static void test_stuck_is_given_up(void **state)
 {
 	(void)state;
@@ -199,6 +220,7 @@ static void test_stuck_is_given_up(void **state)
 	assert_true(port_reads < 200000);
 	port_reads = 0;
 	uart_write("more", 4);
+	assert_int_equal(uart_read(), -1);
 	assert_int_equal(port_reads, 0);
 }
 
@@ -208,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_absent),
 		cmocka_unit_test(test_waits_before_timers),
 		cmocka_unit_test(test_by_timer),
+		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_stuck_is_given_up),
 	};
 

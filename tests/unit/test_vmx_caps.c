@@ -45,6 +45,7 @@ static void whole(void **s)
 			 0);
 	assert_int_equal(f.proc2, PROC2_EPT | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD |
 					  PROC2_UNRESTRICTED | PROC2_PAUSE_LOOP | PROC2_INVPCID);
+	assert_int_equal(f.exit & EXIT_SAVE_PREEMPTION, EXIT_SAVE_PREEMPTION);
 	assert_int_equal(f.entry & ENTRY_GUEST_64, 0);
 }
 
@@ -62,6 +63,15 @@ static void without(void **s)
 	c.feature_control = 0; /* not locked: hv may */
 	assert_null(choose(&c, &f));
 	assert_int_equal(f.pin & PIN_PREEMPTION, 0);
+	assert_int_equal(f.exit & EXIT_SAVE_PREEMPTION, 0);
+	c = skylake;
+	c.exit &= ~((uint64_t)EXIT_SAVE_PREEMPTION << 32);
+	assert_null(choose(&c, &f));
+	assert_int_equal(f.pin & PIN_PREEMPTION, 0);
+	c.pin = 0x0000003f00000016ull;
+	c.ept_vpid &= ~(1ull << 21 | 1ull << 17 | 1ull << 25 | 1ull << 32);
+	c.proc2 = (uint64_t)(PROC2_EPT | PROC2_UNRESTRICTED | PROC2_RDTSCP | PROC2_VPID) << 32;
+	assert_null(choose(&c, &f));
 	assert_int_equal(f.proc2, PROC2_EPT | PROC2_UNRESTRICTED |
 					  PROC2_RDTSCP); /* no VPID without INVVPID */
 	assert_false(f.apic || f.ept_1g || f.invept_one);
