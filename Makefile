@@ -24,12 +24,13 @@ BUILD_ID := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || ech
 VERSION := 0.1.0
 
 .PHONY: all help setup deps clean distclean FORCE
-all: $(O)/socle.elf $(O)/socle.iso
+all: $(O)/socle.elf $(O)/socle.iso $(if $(PUBLIC_KEY),,$(O)/ctrl.upgrade)
 
 help:
 	@sed -n 's/^#? //p' $(MAKEFILE_LIST)
 
 #? make            builds build/socle.elf (multiboot 1 and 2) and build/socle.iso (GRUB, BIOS and UEFI)
+#?                 and build/ctrl.upgrade, signed with SIGNING_KEY=file or a key made for this folder
 #? make run        sets up, builds, boots in QEMU, starts a Linux guest and puts you on its console (Ctrl-] leaves)
 #? make test       sets up and runs everything: lint, unit, fuzz (short), system; last line: N passed, N failed
 #? make lint       format, include arrows, file and function length, cppcheck
@@ -46,6 +47,7 @@ help:
 include tools/mk/flags.mk
 include tools/mk/deps.mk
 include tools/mk/image.mk
+include tools/mk/upgrade.mk
 include tools/mk/hctest.mk
 include tools/mk/guests.mk
 include tools/mk/test.mk
@@ -54,7 +56,7 @@ setup:
 	$(Q)tools/setup.sh
 
 clean:
-	$(Q)find $(O) -mindepth 1 -maxdepth 1 ! -name deps ! -name guest -exec rm -rf {} + 2>/dev/null || true
+	$(Q)find $(O) -mindepth 1 -maxdepth 1 ! -name deps ! -name guest ! -name signing.key -exec rm -rf {} + 2>/dev/null || true
 
 distclean:
 	$(Q)rm -rf $(O)

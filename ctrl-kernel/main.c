@@ -127,6 +127,7 @@ static void init_api(struct nic *nics)
 	loop_timer_set(&address_timer, ADDRESS_WAIT_S * NS_PER_S);
 	net_watch(on_address);
 	on_address();
+	control_serves();
 }
 
 int main(void)
@@ -135,7 +136,7 @@ int main(void)
 
 	loop_long_turn();
 	init_heap();
-	rt_log("control kernel %s, build %s", socle_version, rt_info()->build_id);
+	rt_log("control kernel %s, build %s", socle_version, socle_build);
 	init_options();
 	vms_init();
 	keep_init();

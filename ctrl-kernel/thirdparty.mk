@@ -4,14 +4,14 @@
 #
 #   cJSON    JSON parser (writing is our own, api/out.c)
 #   llhttp   HTTP/1.1 request parser, as carried by nghttp2
-#   mbedTLS  SHA-256 only
+#   mbedTLS  SHA-256; check of ECDSA signatures over P-256
 
 CTRL_THIRD_SRCS := \
 	$(DEPS_SRC)/cjson/cJSON.c \
 	$(DEPS_SRC)/nghttp2/third-party/llhttp/src/api.c \
 	$(DEPS_SRC)/nghttp2/third-party/llhttp/src/http.c \
 	$(DEPS_SRC)/nghttp2/third-party/llhttp/src/llhttp.c \
-	$(DEPS_SRC)/mbedtls/library/sha256.c \
+	$(addprefix $(DEPS_SRC)/mbedtls/library/,sha256.c ecdsa.c ecp.c ecp_curves.c bignum.c bignum_core.c constant_time.c) \
 	$(DEPS_SRC)/mbedtls/library/platform_util.c
 
 CTRL_THIRD_CPPFLAGS := \

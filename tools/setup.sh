@@ -11,6 +11,7 @@ dpkg-dev: unpacking third-party sources
 debian-archive-keyring: checking third-party sources
 xz-utils: unpacking third-party sources
 acpica-tools: guests' ACPI tables
+openssl: signing upgrades
 grub-common: boot image
 grub-pc-bin: boot image, BIOS
 grub-efi-amd64-bin: boot image, UEFI

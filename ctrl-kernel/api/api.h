@@ -29,8 +29,8 @@ struct api_call {
 	const struct api_route *route;
 	char name[OPS_NAME_MAX];
 	char verb[OPS_NAME_MAX];
-	struct image_writer *upload; /* [owns] */
-	bool waiting;                /* an operation will end it */
+	struct stream *upload; /* [owns] */
+	bool waiting;          /* an operation will end it */
 };
 
 extern const struct http_app api_app;
@@ -62,7 +62,9 @@ struct vm *api_vm(struct api_call *call); /* NULL: it answered */
 void api_health(struct api_call *call);   /* host_api.c */
 void api_root(struct api_call *call);
 void api_host(struct api_call *call);
-void api_control(struct api_call *call);      /* control_api.c */
+void api_control(struct api_call *call);       /* control_api.c */
+bool api_upgrade_begin(struct api_call *call); /* upgrade_api.c */
+void api_upgrade(struct api_call *call);
 void api_crashes_list(struct api_call *call); /* crash_api.c */
 void api_crash_get(struct api_call *call);
 void api_images_list(struct api_call *call); /* image_api.c */

@@ -42,7 +42,7 @@ void api_control(struct api_call *call)
 			reply_instance(call);
 		return;
 	}
-	snprintf(detail, sizeof(detail), "there is no action \"%.40s\"; there is restart",
-		 call->verb);
+	snprintf(detail, sizeof(detail),
+		 "there is no action \"%.40s\"; there are restart and upgrade", call->verb);
 	api_reply_problem(call, 404, detail, "");
 }

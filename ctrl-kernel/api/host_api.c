@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "net/nic.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/upgrade.h"
 
 void api_health(struct api_call *call)
 {
@@ -169,6 +170,21 @@ static void write_notes(struct out *o)
 	out_close(o, ']');
 }
 
+static void write_control(struct out *o)
+{
+	const char *outcome = upgrade_outcome();
+
+	out_object(o, "control");
+	out_u64(o, "instance", rt_info()->instance);
+	out_str(o, "build", socle_build);
+	out_bool(o, "upgraded", rt_info()->build != 0);
+	if (outcome)
+		out_str(o, "last_upgrade", outcome);
+	else
+		out_null(o, "last_upgrade");
+	out_close(o, '}');
+}
+
 void api_host(struct api_call *call)
 {
 	uint64_t heap = host_heap_used(); /* before this reply takes some */
@@ -189,9 +205,7 @@ void api_host(struct api_call *call)
 	out_u64(&o, "objects", h.objects);
 	out_u64(&o, "heap", heap);
 	write_memory(&o, &h);
-	out_object(&o, "control");
-	out_u64(&o, "instance", rt_info()->instance);
-	out_close(&o, '}');
+	write_control(&o);
 	write_virtualization(&o, &h);
 	write_speculation(&o, &h);
 	write_network(&o);

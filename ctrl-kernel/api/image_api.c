@@ -106,13 +106,13 @@ bool api_image_put_begin(struct api_call *call)
 
 void api_image_put(struct api_call *call)
 {
-	struct image_writer *upload = call->upload;
+	struct stream *upload = call->upload;
 	struct image *image;
 	struct ops_error e;
 	bool replaced;
 
 	call->upload = NULL; /* commit frees it either way */
-	if (image_commit(upload, &image, &replaced, &e)) {
+	if (image_commit(call->name, upload, &image, &replaced, &e)) {
 		api_reply_error(call, &e);
 		return;
 	}

@@ -23,6 +23,7 @@ static const struct {
 	[OPS_TOO_LARGE] = {413, "too_large"},
 	[OPS_NO_VIRT] = {409, "no_virtualization"},
 	[OPS_BAD_IMAGE] = {422, "bad_image"},
+	[OPS_BAD_UPGRADE] = {422, "bad_upgrade"},
 	[OPS_ABORTED] = {409, "aborted"},
 	[OPS_TIMEOUT] = {504, "timeout"},
 	[OPS_LIMIT] = {409, "limit_reached"},

@@ -22,6 +22,7 @@ static const struct api_route routes[] = {
 	{GET, "/metrics", api_metrics, NULL},
 	{GET, "/v1", api_root, NULL},
 	{GET, "/v1/host", api_host, NULL},
+	{POST, "/v1/host/control/upgrade", api_upgrade, api_upgrade_begin},
 	{POST, "/v1/host/control/{verb}", api_control, NULL},
 	{GET, "/v1/host/crashes", api_crashes_list, NULL},
 	{GET, "/v1/host/crashes/{name}", api_crash_get, NULL},
@@ -49,7 +50,7 @@ void api_reply(struct api_call *call, unsigned status, const char *type, struct 
 	struct http_request *rq = call->rq;
 
 	if (call->upload)
-		image_abort(call->upload);
+		stream_abort(call->upload);
 	free(call);
 	rq->user = NULL;
 	api_counters.requests[status / 100]++;
@@ -359,7 +360,7 @@ static bool app_data(struct http_request *rq, const void *data, size_t len)
 	struct api_call *call = rq->user;
 	struct ops_error e;
 
-	if (image_write(call->upload, data, len, &e) == 0)
+	if (stream_write(call->upload, data, len, &e) == 0)
 		return true;
 	api_reply_error(call, &e);
 	return false;
@@ -379,7 +380,7 @@ static void app_gone(struct http_request *rq)
 	rq->user = NULL;
 	call->rq = NULL;
 	if (call->upload)
-		image_abort(call->upload);
+		stream_abort(call->upload);
 	call->upload = NULL;
 	if (!call->waiting)
 		free(call);

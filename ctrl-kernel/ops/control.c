@@ -34,6 +34,38 @@ int control_restart(struct ops_error *e)
 	return end_by(restart);
 }
 
+static void make_way(void *unused)
+{
+	static const char words[] = "upgrade";
+
+	(void)unused;
+	hv_exit(0, words, sizeof(words) - 1);
+}
+
+void control_make_way(void)
+{
+	(void)end_by(make_way);
+}
+
+static void healthy(void *ctx)
+{
+	static bool round;
+	struct loop_job *job = ctx;
+
+	if (round)
+		(void)hv_ctrl_healthy();
+	else
+		loop_defer(job);
+	round = true;
+}
+
+void control_serves(void)
+{
+	static struct loop_job job = {.fn = healthy, .ctx = &job};
+
+	loop_defer(&job);
+}
+
 /* ---- tests ---- */
 
 static void fault(void *unused)

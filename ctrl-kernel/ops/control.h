@@ -7,6 +7,9 @@
 
 /* Shortly after the return, so that the answer still gets out. */
 int control_restart(struct ops_error *e) MUST_CHECK;
+void control_make_way(void); /* the same, for an upgrade */
+/* This instance serves: hv is told so when the loop has gone round. An instance of an upgrade that never does falls. */
+void control_serves(void);
 /* test.hooks=1 only: the ways in which a program goes wrong. */
 int control_test_fault(struct ops_error *e) MUST_CHECK; /* a wild write */
 int control_test_abort(struct ops_error *e) MUST_CHECK;

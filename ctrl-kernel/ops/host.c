@@ -16,7 +16,11 @@
 #ifndef SOCLE_VERSION
 #define SOCLE_VERSION "unknown" /* the Makefile has it */
 #endif
+#ifndef SOCLE_BUILD
+#define SOCLE_BUILD "unknown"
+#endif
 const char socle_version[] = SOCLE_VERSION;
+const char socle_build[] = SOCLE_BUILD;
 
 static struct host_note notes[HOST_NOTES_MAX];
 static unsigned n_notes;
@@ -60,6 +64,8 @@ const char *host_crash_cause(uint32_t cause, char *room, size_t size)
 		return "exit";
 	if (cause == HV_CAUSE_HUNG)
 		return "hung";
+	if (cause == HV_CAUSE_UNHEALTHY)
+		return "not healthy";
 	if (cause < ARRAY_SIZE(exceptions) && exceptions[cause])
 		return exceptions[cause];
 	snprintf(room, size, "exception %u", cause);

@@ -18,6 +18,7 @@ struct host_note { /* something in the boot options or in socle.json that was no
 };
 
 extern const char socle_version[];
+extern const char socle_build[]; /* of this program; hv_info.build_id is hv's */
 
 /* A fresh copy of hv's information. */
 void host_info(struct hv_host_info *out);

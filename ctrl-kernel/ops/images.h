@@ -6,10 +6,9 @@
 #ifndef OPS_IMAGES_H
 #define OPS_IMAGES_H
 
-#include "ctrl-kernel/ops/ops.h"
+#include "ctrl-kernel/ops/stream.h"
 
 #define IMAGES_MAX 256u
-#define IMAGE_SIZE_UNKNOWN UINT64_MAX
 
 enum image_source { IMAGE_UPLOAD, IMAGE_BOOT_MODULE };
 
@@ -41,16 +40,12 @@ int image_read(struct image *image, uint64_t max, char **out, struct ops_error *
 /* Bytes held by images, for metrics. */
 uint64_t image_bytes_total(unsigned *count);
 
-/* ---- uploads: begin, write any number of times, then commit or abort; both free the writer ---- */
-struct image_writer;
-/* bytes: what is to come, IMAGE_SIZE_UNKNOWN when not known. */
-int image_begin(const char *name, uint64_t bytes, struct image_writer **out,
-		struct ops_error *e) MUST_CHECK;
-int image_write(struct image_writer *w, const void *data, size_t len,
+/* ---- uploads: begin a stream, write to it, then commit it (which frees it either way) or abort it ---- */
+/* bytes: what is to come, STREAM_SIZE_UNKNOWN when not known. */
+int image_begin(const char *name, uint64_t bytes, struct stream **out,
 		struct ops_error *e) MUST_CHECK;
 /* *replaced: there was an image of that name, it is gone. */
-int image_commit(struct image_writer *w, struct image **out, bool *replaced,
+int image_commit(const char *name, struct stream *s, struct image **out, bool *replaced,
 		 struct ops_error *e) MUST_CHECK;
-void image_abort(struct image_writer *w);
 
 #endif

@@ -9,8 +9,7 @@
 #include <string.h>
 #include "ctrl-kernel/rt/hvcall.h"
 
-#define MAGIC 0x45524f5453ull /* "STORE" */
-#define VERSION 1u
+#define MAGIC 0x45524f5453ull          /* "STORE" */
 #define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
 
 enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
@@ -43,6 +42,10 @@ struct store {
 	uint64_t next_order;
 	struct image_record images[IMAGE_RECORDS];
 };
+
+_Static_assert(KEEP_VERSION == 1 && KEEP_OLDEST == 1 && sizeof(struct store) == 32920 &&
+		       sizeof(struct image_record) == 128 && sizeof(struct vm_record) == 4448,
+	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
 #define VM_RECORD_PAGES ((sizeof(struct vm_record) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
@@ -101,10 +104,11 @@ static bool find(void)
 		pages = info & 0xffffffffffffull;
 	if (pages < HEAD_PAGES || !map_head())
 		rt_die("what the instance before left cannot be mapped");
-	if (store->magic == MAGIC && store->version == VERSION &&
+	if (store->magic == MAGIC && store->version == KEEP_VERSION &&
 	    store->vm_bytes == sizeof(struct vm_record))
 		return true;
-	rt_die("what the instance before left has version %u, not %u", store->version, VERSION);
+	rt_die("what the instance before left has version %u, not %u", store->version,
+	       (unsigned)KEEP_VERSION);
 }
 
 static void make(void)
@@ -117,7 +121,7 @@ static void make(void)
 	if (grow(HEAD_PAGES) || !map_head())
 		rt_die("no memory for the store");
 	store->vm_bytes = sizeof(struct vm_record);
-	store->version = VERSION;
+	store->version = KEEP_VERSION;
 	store->magic = MAGIC;
 }
 

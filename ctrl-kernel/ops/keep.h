@@ -22,6 +22,11 @@
 
 #define KEEP_NONE (-1)
 
+/* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
+ * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
+#define KEEP_VERSION 1
+#define KEEP_OLDEST 1
+
 /* Finds the store of the instance before, or makes one. Once, before the calls below. */
 void keep_init(void);
 bool keep_found(void); /* there was one: recover, then keep_ready() */

@@ -29,6 +29,7 @@ enum ops_code {
 	OPS_TOO_LARGE,     /* an upload that does not fit */
 	OPS_NO_VIRT,       /* the machine has no usable SVM/VMX */
 	OPS_BAD_IMAGE,     /* the vmm refused the boot image */
+	OPS_BAD_UPGRADE,   /* the file of an upgrade was refused */
 	OPS_ABORTED,       /* another request or the guest ended it */
 	OPS_TIMEOUT,       /* the vmm did not answer in time */
 	OPS_LIMIT,         /* a table of the control kernel or hv is full */

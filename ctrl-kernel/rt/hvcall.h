@@ -258,6 +258,14 @@ static inline int hv_prog_destroy(uint32_t prog)
 {
 	return hv_call(HVC_PROG_DESTROY, prog, 0, 0, 0, 0, 0, NULL);
 }
+static inline int hv_ctrl_replace(uint32_t mem, uint64_t bytes)
+{
+	return hv_call(HVC_CTRL_REPLACE, mem, bytes, 0, 0, 0, 0, NULL);
+}
+static inline int hv_ctrl_healthy(void)
+{
+	return hv_call(HVC_CTRL_HEALTHY, 0, 0, 0, 0, 0, 0, NULL);
+}
 /* n 0: the latest. */
 static inline int hv_crash_info(uint64_t n, struct hv_crash *out)
 {

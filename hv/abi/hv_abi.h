@@ -128,6 +128,14 @@ enum hv_call {
 	HVC_CRASH_INFO =
 		84, /* (n, struct hv_crash *out, size): the n-th death that was written down, 0: the latest
 			      * -> its number; needs HVPR_HW; NOENT: never was, or forgotten */
+
+	/* the control kernel only */
+	HVC_CTRL_REPLACE =
+		85, /* (mem, bytes<=HV_CTRL_BYTES_MAX): the program that the next instance is started from, copied
+			      * and checked -> its number; it is on trial then */
+	HVC_CTRL_HEALTHY =
+		86, /* (): the caller serves; an instance on trial that does not say so in time is ended, and the
+			      * next is started from the program before */
 };
 
 /* ---- handles and rights ---------------------------------------------------------------------------
@@ -200,9 +208,22 @@ struct hv_prog_create {
 enum hv_prog_cause {
 	HV_CAUSE_EXIT = 0x100,
 	HV_CAUSE_DESTROYED = 0x101,
-	HV_CAUSE_HUNG = 0x102, /* HVC_HEARTBEAT */
+	HV_CAUSE_HUNG = 0x102,      /* HVC_HEARTBEAT */
+	HV_CAUSE_UNHEALTHY = 0x103, /* HVC_CTRL_HEALTHY did not come in time */
 };
 #define HV_HEARTBEAT_MIN_NS 10000000ull
+
+#define HV_CTRL_BYTES_MAX 0x200000u /* of a program for HVC_CTRL_REPLACE */
+
+/* What became of the last HVC_CTRL_REPLACE. */
+enum hv_upgrade {
+	HV_UPGRADE_NONE = 0, /* there was none */
+	HV_UPGRADE_TRIAL = 1,
+	HV_UPGRADE_DONE = 2,
+	HV_UPGRADE_LATE = 3,        /* not healthy in time */
+	HV_UPGRADE_DIED = 4,        /* ... and ended before */
+	HV_UPGRADE_NOT_STARTED = 5, /* no memory for it, or it went bad */
+};
 
 struct hv_prog_info {
 	uint32_t state; /* enum hv_prog_state */
@@ -287,6 +308,9 @@ struct hv_info {
 	char build_id[48];
 	char cmdline[HV_CMDLINE_MAX]; /* ctrl: the multiboot command line without the file name */
 	struct hv_module modules[HV_MODULES_MAX];
+	uint32_t
+		build; /* ctrl: 0: the program in the boot file; n: that of the n-th CTRL_REPLACE */
+	uint32_t upgrade; /* ctrl: enum hv_upgrade; CTRL_HEALTHY changes it */
 };
 _Static_assert(sizeof(struct hv_info) <= HV_PAGE_SIZE, "the information page is one page");
 

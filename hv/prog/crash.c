@@ -33,6 +33,8 @@ const char *crash_cause(uint32_t cause)
 		return "hung";
 	if (cause == HV_CAUSE_DESTROYED)
 		return "destroyed";
+	if (cause == HV_CAUSE_UNHEALTHY)
+		return "not healthy";
 	return cause < ARRAY_SIZE(names) && names[cause] ? names[cause] : "exception";
 }
 

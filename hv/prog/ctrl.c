@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The first program: the control kernel, with the machine's rights and the boot modules; and the next instance of it
- * when it has ended, however it came to that. VMs and their vmm programs run on meanwhile.
+ * when it has ended, however it came to that; perhaps from another program (upgrade.c). VMs and their vmm programs run
+ * on meanwhile.
  *
  *   boot --> instance 1 --ends--> instance 2 --ends--> ...   the third end within 60 s: none follows,
  *                                                                 but the monitor (monitor.h)
@@ -36,8 +37,9 @@ static struct boot_module {
 } modules[BOOT_MODULES_MAX];
 static char cmdline[HV_CMDLINE_MAX]; /* [I] */
 static uint32_t instances;
-static uint32_t forgiven;     /* ends of so many instances do not count any more */
-static uint64_t ends[BUDGET]; /* when the last ones ended, by instance */
+static uint32_t counted;      /* ends that no upgrade brought about */
+static uint32_t forgiven;     /* so many of them do not count any more */
+static uint64_t ends[BUDGET]; /* when the last of them were, by number */
 static uint64_t image_sum;    /* [I] of the program in the image */
 
 /* The image lies in pages that nobody can write; memory may go bad all the same (FNV-1a over words). */
@@ -96,7 +98,7 @@ void ctrl_modules_given(void)
 	}
 }
 
-static int start(void)
+static int start_one(void)
 {
 	struct prog_config config = {.image = image_ctrl,
 				     .image_end = image_ctrl_end,
@@ -104,8 +106,10 @@ static int start(void)
 				     .rights = HVPR_HW | HVPR_VM,
 				     .weight = CTRL_WEIGHT};
 	struct prog *p;
-	int err = prog_create(&config, &p);
+	int err;
 
+	upgrade_choose(&config);
+	err = prog_create(&config, &p);
 	if (err != 0)
 		return err;
 	p->info->instance = ++instances;
@@ -114,10 +118,20 @@ static int start(void)
 	err = give_modules(p);
 	if (err == 0) {
 		__atomic_store_n(&prog_ctrl, p, __ATOMIC_RELEASE);
+		upgrade_starts(p);
 		err = prog_start(p);
 	}
 	spin_unlock(&hv_lock);
 	object_put(&p->obj); /* its life keeps it */
+	return err;
+}
+
+static int start(void)
+{
+	int err = start_one();
+
+	if (err != 0 && upgrade_not_started())
+		err = start_one();
 	return err;
 }
 
@@ -158,11 +172,11 @@ static bool image_is_good(void)
 /* Now, and how many of the ends before were less than a minute ago. */
 static bool within_budget(void)
 {
-	uint64_t now = time_now(), *slot = &ends[instances % BUDGET];
-	uint64_t oldest = ends[(instances + 1) % BUDGET]; /* BUDGET - 1 ends before this one */
+	uint64_t now = time_now(), *slot = &ends[++counted % BUDGET];
+	uint64_t oldest = ends[(counted + 1) % BUDGET]; /* BUDGET - 1 ends before this one */
 
 	*slot = now;
-	if (instances - forgiven < BUDGET)
+	if (counted - forgiven < BUDGET)
 		return true;
 	if (has_word("test.hooks=1") && has_word("test.soak="))
 		return true;
@@ -176,10 +190,11 @@ static void report_start(void)
 
 void ctrl_ended(void)
 {
+	bool planned = upgrade_ended();
 	int err = -HVE_LIMIT;
 
 	if (image_is_good()) {
-		if (within_budget())
+		if (planned || within_budget())
 			err = start();
 		else
 			log_printf("hv: the control kernel ended %u times within a minute\n",
@@ -199,7 +214,7 @@ int ctrl_restart(void)
 
 	if (prog_ctrl || !image_is_good())
 		return -HVE_STATE;
-	forgiven = instances;
+	forgiven = counted;
 	err = start();
 	if (err == 0)
 		report_start();

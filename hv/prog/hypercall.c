@@ -71,6 +71,9 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_PROG_DESTROY] = CALL(hc_prog_destroy, OBJECT_PROG, R_OWN, HVPR_VM, false),
 	[HVC_PROG_INFO] = CALL(hc_prog_info, OBJECT_PROG, R_R, 0, true),
 	[HVC_CRASH_INFO] = CALL(hc_crash_info, 0, 0, HVPR_HW, false),
+
+	[HVC_CTRL_REPLACE] = CALL(hc_ctrl_replace, OBJECT_MEM, R_R, HVPR_HW | HVPR_VM, false),
+	[HVC_CTRL_HEALTHY] = CALL(hc_ctrl_healthy, 0, 0, HVPR_HW | HVPR_VM, false),
 };
 
 static int locked_call(struct prog *p, const struct hypercall *h)

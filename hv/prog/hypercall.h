@@ -89,5 +89,6 @@ hc_fn hc_vm_create, hc_vm_destroy, hc_vm_map, hc_vm_attach, hc_vm_slot, hc_vm_co
 hc_fn hc_vm_claim, hc_vm_unclaim, hc_vm_irq_line, hc_vm_msi, hc_vcpu_set, hc_vcpu_get,
 	hc_vcpu_resume, hc_vm_reset, hc_vm_notify;
 hc_fn hc_prog_create, hc_prog_start, hc_prog_destroy, hc_prog_info, hc_crash_info;
+hc_fn hc_ctrl_replace, hc_ctrl_healthy;
 
 #endif

@@ -82,6 +82,7 @@ struct prog {
 	uint64_t cpu_seen;    /*   CPU time then, */
 	uint64_t used_ns;     /*   and what was used since the wait before */
 	bool hung;            /* [a] the watch says so; the program's next turn sees to it */
+	bool overdue;         /* [a] its trial is over (upgrade.c); the same */
 	struct hv_info *info; /* [owns] hv's address of the information page */
 	uint64_t brk_start, brk_end; /* own calls */
 	struct prog *next;           /* [L:list_lock in prog.c] all programs, or the graves */
@@ -166,6 +167,14 @@ void ctrl_ended(void);
 /* Of somebody who has looked at it: the next instance, with a new budget. STATE: there is one, or its image is damaged. */
 int ctrl_restart(void) MUST_CHECK;
 void ctrl_modules_given(void); /* an instance has what it needs of them; hv_lock */
+
+/* upgrade.c: the program that the control kernel is started from. Between two instances, but for the last one. */
+void upgrade_choose(
+	struct prog_config *config);      /* the boot file's is there; another may be better */
+void upgrade_starts(struct prog *p);      /* just before */
+bool upgrade_not_started(void);           /* false: it was no upgrade that failed */
+bool upgrade_ended(void);                 /* false: no upgrade brought that end about */
+void upgrade_end_overdue(struct prog *p); /* its turn */
 
 /* hc_hw.c */
 void hw_release(struct prog *p); /* bus mastering of what it drove off */

@@ -84,14 +84,15 @@ int space_add(struct prog *p, uva_t va, uint64_t pages, unsigned prot)
 
 /* ---- the image ---- */
 
-/* Whole read-only pages are those of hv's image, shared by all instances; the rest is copied. */
+/* Whole read-only pages of hv's image are shared by all instances; the rest is copied. */
 static int load_page(struct prog *p, const uint8_t *file, const struct elf_segment *s, uva_t page)
 {
 	uva_t start = MAX(page, s->va), end = MIN(page + PAGE_SIZE, s->va + s->file_size);
 	uint64_t len = end > start ? end - start : 0;
 	const uint8_t *from = file + s->offset + (start - s->va);
 
-	if (!(s->prot & PT_W) && len == PAGE_SIZE && (uint64_t)from % PAGE_SIZE == 0)
+	if (!(s->prot & PT_W) && len == PAGE_SIZE && (uint64_t)from % PAGE_SIZE == 0 &&
+	    (uint64_t)from >= HV_IMAGE_BASE)
 		return pt_map(&p->as, page, hv_to_phys(from), PAGE_SHIFT, s->prot | PT_BORROWED);
 	return add_page(p, page, s->prot, len ? from : NULL, start - page, len);
 }

@@ -122,11 +122,13 @@ static void fpu_return(void)
 	__asm__ volatile("clts" : : : "memory");
 }
 
-/* Where a turn begins and where an interrupt came in between: the watch kicks. */
-static void end_if_hung(struct prog *p)
+/* Where a turn begins, and where an interrupt came in between: the watch kicks, and so does the end of a trial. */
+static void end_if_due(struct prog *p)
 {
 	if (UNLIKELY(__atomic_load_n(&p->hung, __ATOMIC_RELAXED)))
 		watch_end_hung(p);
+	if (UNLIKELY(__atomic_load_n(&p->overdue, __ATOMIC_RELAXED)))
+		upgrade_end_overdue(p);
 }
 
 static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr2)
@@ -136,7 +138,7 @@ static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr
 		return;
 	}
 	irq_dispatch(trap);
-	end_if_hung(p);
+	end_if_due(p);
 }
 
 /* A vmm and its VM are one domain: what a guest can read of its own device program it may know. */
@@ -157,7 +159,7 @@ static void prog_run(struct sched_ent *e)
 	borrowed = fpu_borrowed(p, c);
 	speculation_enter_domain(c, domain_of(p));
 	space_use(p, c);
-	end_if_hung(p);
+	end_if_due(p);
 	while (!c->need_resched) {
 		unsigned trap = user_enter(&p->regs, &error, &cr2);
 

@@ -7,6 +7,7 @@
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
+// SRC: ctrl-kernel/ops/stream.c
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
@@ -24,6 +25,8 @@
 // SRC: ctrl-kernel/api/routes.c
 // SRC: ctrl-kernel/api/control_api.c
 // SRC: ctrl-kernel/ops/control.c
+// SRC: ctrl-kernel/ops/upgrade.c
+// SRC: ctrl-kernel/api/upgrade_api.c
 // SRC: ctrl-kernel/api/vmspec.c
 // SRC: ctrl-kernel/api/host_api.c
 // SRC: ctrl-kernel/api/crash_api.c

@@ -188,7 +188,7 @@ static void check_numbers(void)
 
 	CHECK(hv_call(HVC_ABI_VERSION, 0, 0, 0, 0, 0, 0, &v), 0);
 	CHECK(v, HV_ABI_VERSION);
-	CHECK(hv_raw(85, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
+	CHECK(hv_raw(87, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
 	CHECK(hv_raw(127, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
 	CHECK(hv_raw(128, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
 	CHECK(hv_raw(UINT64_MAX, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
@@ -436,6 +436,31 @@ static void check_crash_arguments(void)
 	      -HVE_INVAL);
 }
 
+/* Programs for the next instance that are none; tests/system hands over real ones. */
+static void check_replace(void)
+{
+	uint64_t m = 0, now = 0, pages = free_pages_now();
+
+	CHECK(hv_ctrl_healthy(), 0); /* as often as one likes */
+	CHECK(rt_info()->build, 0);
+	CHECK(rt_info()->upgrade, HV_UPGRADE_NONE);
+	CHECK(hv_ctrl_replace(0, 4096), -HVE_HANDLE);
+	CHECK(hv_ctrl_replace(rt_info()->self, 4096), -HVE_HANDLE);
+	CHECK(hv_mem_create(0, &m), 0);
+	CHECK(hv_mem_grow((uint32_t)m, HV_GROW_MAX, &now), 0);
+	CHECK(hv_ctrl_replace((uint32_t)m, 0), -HVE_INVAL);
+	CHECK(hv_ctrl_replace((uint32_t)m, UINT64_MAX), -HVE_INVAL);
+	CHECK(hv_ctrl_replace((uint32_t)m, HV_CTRL_BYTES_MAX + 1), -HVE_INVAL);
+	CHECK(hv_ctrl_replace((uint32_t)m, HV_CTRL_BYTES_MAX), -HVE_INVAL); /* nothing but zeroes */
+	CHECK(hv_ctrl_replace((uint32_t)m, 1), -HVE_INVAL);
+	CHECK(hv_handle_close((uint32_t)m), 0);
+	CHECK(hv_mem_create(0, &m), 0);
+	CHECK(hv_ctrl_replace((uint32_t)m, 4096), -HVE_INVAL); /* beyond its end */
+	CHECK(hv_handle_close((uint32_t)m), 0);
+	CHECK(free_pages_now(), (int64_t)pages);
+	memory_adds_up();
+}
+
 static void dies_with(enum child_mode mode, uint32_t cause, uint64_t code)
 {
 	uint32_t h = child(mode, 4096);
@@ -549,6 +574,7 @@ int main(void)
 	check_handles();
 	check_hardware();
 	check_keep();
+	check_replace();
 	check_programs();
 	memory_adds_up();
 	CHECK(objects_now(), (int64_t)objects);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The build: the same bytes in every folder, at every time and for every user; nothing to do the second time; no segment that is
+"""The build: the same bytes in every folder, at every time and for every user (given the same key for upgrades); nothing to do the second time; no segment that is
 writable and executable; a help text that names what there is."""
 import os
 import re
@@ -14,7 +14,7 @@ from host import BUILD, ROOT
 
 IMAGES = ["socle.elf", "socle.iso"]
 # Targets for other targets, not for people.
-INTERNAL = {"all", "help", "deps", "guests", "test-setup", "FORCE"}
+INTERNAL = {"all", "help", "deps", "guests", "upgrades", "test-setup", "FORCE"}
 
 
 def run(command, **kw):
@@ -92,6 +92,7 @@ def rebuilt(place, prefix=()):
     time.sleep(1.1)
     folder = place / "elsewhere" / "deeper"
     export(folder)
+    shutil.copy(place / "a" / "build" / "signing.key", folder / "build")  # the image knows whose signature it takes
     if prefix:
         subprocess.run(["chown", "-R", "nobody:nogroup", folder], check=True)
     r = make(folder, *(["setup", "all"] if prefix else []), prefix=prefix)

@@ -15,6 +15,7 @@
 #include "ctrl-kernel/rt/rt.h"
 #include "net/net.h"
 #include "tests/unit/fakecrash.h"
+#include "tests/unit/fakeupgrade.h"
 
 #define HANDLES 1024u
 #define OBJECT_BYTES (1ull << 30) /* address space for each memory object */
@@ -373,6 +374,8 @@ static struct hv_result call_more(uint64_t n, uint64_t a, uint64_t b, uint64_t c
 		return result(info_copy((void *)b, c, o ? &o->prog : NULL,
 					sizeof(struct hv_prog_info), o),
 			      0);
+	case HVC_CTRL_REPLACE:
+		return result(fake_replace(handle_get(a, MEM), b), 0);
 	case HVC_VM_CONSOLE_IN:
 		return console_in(a, (const char *)b, c);
 	case HVC_PROG_CREATE:

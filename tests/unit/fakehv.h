@@ -54,6 +54,7 @@ void fake_console_write(const char *text, size_t len);      /* event */
 uint64_t fake_posts(void);                                  /* bits posted to the vmm */
 const char *fake_log(void);                                 /* all text so far */
 void fake_log_clear(void);
+uint64_t fake_replaced(void); /* bytes of the program that CTRL_REPLACE brought, and forgets it */
 
 /* Loop and clock. */
 void fake_loop(void);           /* until there is nothing left to do now */

@@ -4,6 +4,7 @@
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
+// SRC: ctrl-kernel/ops/stream.c
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
@@ -21,6 +22,8 @@
 // SRC: ctrl-kernel/api/routes.c
 // SRC: ctrl-kernel/api/control_api.c
 // SRC: ctrl-kernel/ops/control.c
+// SRC: ctrl-kernel/ops/upgrade.c
+// SRC: ctrl-kernel/api/upgrade_api.c
 // SRC: ctrl-kernel/api/vmspec.c
 // SRC: ctrl-kernel/api/host_api.c
 // SRC: ctrl-kernel/api/crash_api.c
@@ -395,13 +398,49 @@ static void test_console(void **state)
 	expect(200, "\"code\":\"triple_fault\"");
 }
 
+/* What becomes of a good file is told by tests/system; here: how it is taken in, and every refusal. */
+static void test_upgrade(void **state)
+{
+	char long_head[160];
+
+	(void)state;
+	ask("GET", "/v1/host", NULL);
+	expect(200, "\"upgraded\":false,\"last_upgrade\":null");
+	ask("POST", "/v1/host/control/upgrade", "bad");
+	expect(422, "\"code\":\"bad_upgrade\"");
+	ask("POST", "/v1/host/control/upgrade", "");
+	expect(422, "empty");
+	snprintf(long_head, sizeof(long_head),
+		 "POST /v1/host/control/upgrade HTTP/1.1\r\nHost: h\r\nContent-Length: %u\r\n\r\n",
+		 HV_CTRL_BYTES_MAX + 300);
+	ask_raw(long_head);
+	expect(413, "\"code\":\"too_large\"");
+	ask("POST", "/v1/host/control/upgrade", "good");
+	expect(422, "the hypervisor refuses it");
+	ask("GET", "/v1/host/control/upgrade", NULL);
+	expect(405, "");
+	assert_int_equal(fake_replaced(), 0);
+	ask("POST", "/v1/host/control/upgrade", "good program");
+	expect(202, "\"version\":\"9.9\",\"build\":\"b\"");
+	ask("POST", "/v1/host/control/upgrade", "good program");
+	expect(409, "under way");
+	assert_int_equal(fake_replaced(), strlen("good program") - 1);
+	fake_info()->upgrade = HV_UPGRADE_LATE;
+	ask("GET", "/v1/host", NULL);
+	expect(200, "\"last_upgrade\":\"fell back: it did not become healthy in 5 s\"");
+	fake_info()->upgrade = HV_UPGRADE_DONE;
+	fake_info()->build = 2;
+	ask("GET", "/v1/host", NULL);
+	expect(200, "\"upgraded\":true,\"last_upgrade\":\"done\"");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_simple), T(test_crashes),      T(test_routing),
-		T(test_images), T(test_module_image), T(test_bad_vms),
-		T(test_life),   T(test_bad_kernel),   T(test_console),
+		T(test_simple),       T(test_crashes), T(test_routing), T(test_images),
+		T(test_module_image), T(test_bad_vms), T(test_life),    T(test_bad_kernel),
+		T(test_console),      T(test_upgrade),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

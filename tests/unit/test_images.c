@@ -4,6 +4,7 @@
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
+// SRC: ctrl-kernel/ops/stream.c
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: build/deps/src/mbedtls/library/sha256.c
@@ -61,15 +62,15 @@ static uint8_t *pattern(size_t bytes)
 static struct image *upload(const char *name, const uint8_t *data, size_t bytes, size_t piece,
 			    bool known, bool *replaced)
 {
-	struct image_writer *w;
+	struct stream *w;
 	struct image *image;
 	struct ops_error e;
 
-	assert_int_equal(image_begin(name, known ? bytes : IMAGE_SIZE_UNKNOWN, &w, &e), 0);
+	assert_int_equal(image_begin(name, known ? bytes : STREAM_SIZE_UNKNOWN, &w, &e), 0);
 	for (size_t at = 0; at < bytes; at += piece)
 		assert_int_equal(
-			image_write(w, data + at, bytes - at < piece ? bytes - at : piece, &e), 0);
-	assert_int_equal(image_commit(w, &image, replaced, &e), 0);
+			stream_write(w, data + at, bytes - at < piece ? bytes - at : piece, &e), 0);
+	assert_int_equal(image_commit(name, w, &image, replaced, &e), 0);
 	return image;
 }
 
@@ -103,7 +104,7 @@ static void test_upload_sizes(void **state)
 
 static void test_replace(void **state)
 {
-	struct image_writer *w;
+	struct stream *w;
 	struct image *image;
 	struct ops_error e;
 	bool replaced;
@@ -115,9 +116,9 @@ static void test_replace(void **state)
 	assert_int_equal(e.code, OPS_BUSY);
 	image_put(image);
 	assert_int_equal(image_begin("i", 3, &w, &e), 0);
-	assert_int_equal(image_write(w, "new", 3, &e), 0);
+	assert_int_equal(stream_write(w, "new", 3, &e), 0);
 	image_get(image); /* taken into use meanwhile */
-	assert_int_equal(image_commit(w, &image, &replaced, &e), -1);
+	assert_int_equal(image_commit("i", w, &image, &replaced, &e), -1);
 	assert_int_equal(e.code, OPS_BUSY);
 	assert_ptr_equal(image_find("i"), image);
 	assert_int_equal(image_delete("i", &e), -1);
@@ -125,7 +126,7 @@ static void test_replace(void **state)
 	image = upload("i", (const uint8_t *)"new", 3, 1, true, &replaced);
 	assert_true(replaced);
 	assert_int_equal(image_begin("other", 5, &w, &e), 0);
-	image_abort(w);
+	stream_abort(w);
 	assert_null(image_find("other"));
 	assert_int_equal(image_delete("other", &e), -1);
 	assert_int_equal(e.code, OPS_NO_IMAGE);
@@ -136,20 +137,20 @@ static void test_replace(void **state)
 static void test_too_large(void **state)
 {
 	static uint8_t piece[1 << 20];
-	struct image_writer *w;
+	struct stream *w;
 	struct ops_error e;
 	int r = 0;
 
 	(void)state;
 	assert_int_equal(image_begin("i", (PAGES - HOST_RESERVE_PAGES) * 4096ull + 1, &w, &e), -1);
 	assert_int_equal(e.code, OPS_TOO_LARGE);
-	assert_int_equal(image_begin("i", IMAGE_SIZE_UNKNOWN, &w, &e), 0);
+	assert_int_equal(image_begin("i", STREAM_SIZE_UNKNOWN, &w, &e), 0);
 	for (unsigned i = 0; i < 100 && r == 0; i++)
-		r = image_write(w, piece, sizeof(piece), &e);
+		r = stream_write(w, piece, sizeof(piece), &e);
 	assert_int_equal(r, -1);
 	assert_int_equal(e.code, OPS_TOO_LARGE);
 	assert_true(fake_free_pages() >= HOST_RESERVE_PAGES);
-	image_abort(w);
+	stream_abort(w);
 	assert_int_equal(fake_free_pages(), PAGES);
 }
 
@@ -160,7 +161,7 @@ static void test_every_failure(void **state)
 
 	(void)state;
 	for (n = 1; n < 100; n++) {
-		struct image_writer *w;
+		struct stream *w;
 		struct image *image;
 		struct ops_error e;
 		bool replaced;
@@ -169,11 +170,11 @@ static void test_every_failure(void **state)
 		fake_fail(n, HVE_NOMEM);
 		r = image_begin("i", 5 << 20, &w, &e);
 		if (r == 0) {
-			r = image_write(w, data, 5 << 20, &e);
+			r = stream_write(w, data, 5 << 20, &e);
 			if (r)
-				image_abort(w);
+				stream_abort(w);
 			else
-				assert_int_equal(image_commit(w, &image, &replaced, &e), 0);
+				assert_int_equal(image_commit("i", w, &image, &replaced, &e), 0);
 		}
 		if (!fake_failed())
 			break;
@@ -189,7 +190,7 @@ static void test_every_failure(void **state)
 
 static void test_table(void **state)
 {
-	struct image_writer *w;
+	struct stream *w;
 	struct image *image, *before = NULL;
 	struct ops_error e;
 	bool replaced;

@@ -4,6 +4,7 @@
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
+// SRC: ctrl-kernel/ops/stream.c
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
@@ -43,14 +44,14 @@ static void done(void *ctx, const struct ops_error *e)
 
 static void upload(const char *name, const char *text)
 {
-	struct image_writer *w;
+	struct stream *w;
 	struct image *image;
 	struct ops_error e;
 	bool replaced;
 
-	assert_int_equal(image_begin(name, IMAGE_SIZE_UNKNOWN, &w, &e), 0);
-	assert_int_equal(image_write(w, text, strlen(text), &e), 0);
-	assert_int_equal(image_commit(w, &image, &replaced, &e), 0);
+	assert_int_equal(image_begin(name, STREAM_SIZE_UNKNOWN, &w, &e), 0);
+	assert_int_equal(stream_write(w, text, strlen(text), &e), 0);
+	assert_int_equal(image_commit(name, w, &image, &replaced, &e), 0);
 }
 
 static int setup(void **state)

@@ -5,7 +5,7 @@
 HV_SRC := $(sort $(wildcard hv/*/*.c hv/*/*.S))
 RT_SRC := $(sort $(wildcard ctrl-kernel/rt/*.[cS] ctrl-kernel/loop/*.c))
 VMM_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/vmm/*.[cS]))
-CTRL_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/*.c ctrl-kernel/ops/*.c ctrl-kernel/api/*.c drivers/*.c net/*.c))
+CTRL_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/*.c ctrl-kernel/ops/*.[cS] ctrl-kernel/api/*.c drivers/*.c net/*.c))
 
 DEPS_SRC := $(SRC)
 include net/lwip.mk ctrl-kernel/thirdparty.mk
@@ -28,7 +28,7 @@ $(O)/obj/prog/%.c.o: %.c $(NEWLIB)/lib/libc.a
 	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) $(if $(filter ctrl-kernel/vmm/% ctrl-kernel/rt/% ctrl-kernel/loop/%,$<),,$(CTRL_INC)) -MD -MP -c $< -o $@
 $(O)/obj/prog/%.S.o: %.S $(NEWLIB)/lib/libc.a
 	$(call say,AS,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -DDSDT_AML='"$(O)/dsdt.aml"' -MMD -MP -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -DDSDT_AML='"$(O)/dsdt.aml"' -DUPGRADE_KEY='"$(O)/upgrade.pub"' -MMD -MP -c $< -o $@
 $(CTRL_THIRD): | $(DEPS)/.fetched
 $(O)/obj/third/%.c.o: %.c $(NEWLIB)/lib/libc.a tools/mk/image.mk
 	$(call say,CC,$(notdir $<))
@@ -45,7 +45,8 @@ $(O)/obj/prog/ctrl-kernel/vmm/dsdt.S.o: $(O)/dsdt.aml
 $(O)/build-id: FORCE
 	$(Q)mkdir -p $(@D) && echo '$(VERSION) $(BUILD_ID)' | cmp -s - $@ || echo '$(VERSION) $(BUILD_ID)' >$@
 $(O)/obj/hv/hv/boot/version.c.o: $(O)/build-id
-$(O)/obj/prog/ctrl-kernel/ops/host.c.o: PROG_CFLAGS += -DSOCLE_VERSION='"$(VERSION)"'
+$(O)/obj/prog/ctrl-kernel/ops/host.c.o: $(O)/build-id
+$(O)/obj/prog/ctrl-kernel/ops/host.c.o: PROG_CFLAGS += -DSOCLE_VERSION='"$(VERSION)"' -DSOCLE_BUILD='"$(BUILD_ID)"'
 $(O)/obj/hv/hv/boot/version.c.o: HV_CFLAGS += -DHV_VERSION='"$(VERSION)"' -DHV_BUILD_ID='"$(BUILD_ID)"'
 
 define link_prog

@@ -15,7 +15,7 @@ $(TEST_GUEST): tools/getguest.sh
 test: test-setup
 	$(Q)$(PYTEST) $(QUICK) tests
 test-setup: setup
-	$(Q)$(MAKE) --no-print-directory all guests $(O)/hv-hctest.elf $(TEST_GUEST)
+	$(Q)$(MAKE) --no-print-directory all guests upgrades $(O)/hv-hctest.elf $(TEST_GUEST)
 
 lint:
 	$(Q)$(PYTEST) tests/test_lint.py

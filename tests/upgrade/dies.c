@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A control kernel that takes over, and then faults. */
+#include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/recover.h"
+
+int main(void);
+
+int main(void)
+{
+	vms_init();
+	keep_init();
+	if (keep_found())
+		recover();
+	*(volatile int *)0x1234 = 1;
+	return 0;
+}
