@@ -283,6 +283,11 @@ static void look_at_pause(struct vm *vm)
 		vm_set_state(vm, VM_RUNNING, "resumed", "resumed at the machine's console");
 }
 
+void vm_discard(uint32_t hv_vm)
+{
+	run_discard(hv_vm, &bits);
+}
+
 void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
 {
 	struct ops_error e;

@@ -60,12 +60,6 @@ static uint32_t hv_vm_by_id(uint32_t id)
 	return 0;
 }
 
-static void destroy(uint32_t handle)
-{
-	(void)hv_vm_destroy(handle);
-	hv_handle_close(handle);
-}
-
 static void take_over(struct vm *vm, const struct kept_vm *kept)
 {
 	uint32_t handle = hv_vm_by_id(kept->hv_id);
@@ -73,13 +67,13 @@ static void take_over(struct vm *vm, const struct kept_vm *kept)
 
 	if (kept->pending == VM_STARTING) {
 		if (handle)
-			destroy(handle);
+			vm_discard(handle);
 		if (vm_start(vm, NULL, NULL, &e))
 			rt_log("VM %s did not start again: %s", vm->spec.name, e.text);
 	} else if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
 		vm_take_over(vm, handle, kept->hv_id);
 	} else if (handle) {
-		destroy(handle);
+		vm_discard(handle);
 	}
 }
 
@@ -121,7 +115,7 @@ static void destroy_strangers(void)
 		if (is_ours(info.id))
 			hv_handle_close((uint32_t)handle);
 		else
-			destroy((uint32_t)handle);
+			vm_discard((uint32_t)handle);
 	}
 }
 

@@ -362,17 +362,36 @@ static void *map_slot(const struct vm_run *run, unsigned slot, uint64_t pages, u
 	return va;
 }
 
+/* prog: its vmm, 0: none lives. */
+static int adopt_vmm(uint32_t hv_vm, const struct run_bits *bits, uint32_t *prog)
+{
+	const struct hv_vm_adopt in = {
+		.state_bit = bits->state, .console_bit = bits->console, .death_bit = bits->death};
+	uint64_t handle = 0;
+	int r = hv_vm_adopt(hv_vm, &in, &handle);
+
+	*prog = (uint32_t)handle;
+	return r;
+}
+
+void run_discard(uint32_t hv_vm, const struct run_bits *bits)
+{
+	uint32_t prog;
+
+	if (adopt_vmm(hv_vm, bits, &prog) == 0 && prog) {
+		(void)hv_prog_destroy(prog);
+		hv_handle_close(prog);
+	}
+	(void)hv_vm_destroy(hv_vm);
+	hv_handle_close(hv_vm);
+}
+
 static int adopt(struct vm_run *run, struct ops_error *e)
 {
-	const struct hv_vm_adopt in = {.state_bit = run->bits->state,
-				       .console_bit = run->bits->console,
-				       .death_bit = run->bits->death};
-	uint64_t prog = 0;
-	int r = hv_vm_adopt(run->hv_vm, &in, &prog);
+	int r = adopt_vmm(run->hv_vm, run->bits, &run->prog);
 
 	if (r)
 		return ops_fail_hv(e, r, "taking over the VM");
-	run->prog = (uint32_t)prog;
 	if (!run->prog)
 		return start_vmm(run, e); /* it died while nobody looked */
 	/* Of a command that it may not have been told of. It may be dying just now: that is told to this instance. */

@@ -48,6 +48,7 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	      struct ops_error *e) MUST_CHECK;
 void run_end(struct vm *vm); /* vm->run is NULL afterwards */
 /* A VM that runs in hv and was another instance's: handle and number. */
+void run_discard(uint32_t hv_vm, const struct run_bits *bits); /* the handle is closed */
 int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
 		  struct ops_error *e) MUST_CHECK;
 /* Its vmm has died: the next one. */

@@ -197,13 +197,18 @@ def test_soak(smp, tmp_path):
     names = ["a", "b", "c"]
     vms = [{"name": name, "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "soak"}, "autostart": True} for name in names]
     files = modules((BUILD / "guests" / "soak", "soak"), (config_file(tmp_path, vms), "socle.json"))
+    with Host(options=STATIC, mem=512, smp=smp, modules=files) as h:
+        h.ready()
+        for name in names:
+            h.api.wait_state(name, "running")
+        objects = h.api.get("/v1/host")["objects"]
     with Host(options=f"{STATIC} test.soak={n}", mem=512, smp=smp, modules=files, limit=60 + n) as h:
         h.serial.wait(rf"instance {n + 1} of the control kernel is started[\s\S]*management ready.*\n", 50 + n)
         h.api.timeout = 10
-        assert {v["name"]: v["state"] for v in h.api.get("/v1/vms")["items"]} == dict.fromkeys(names, "running")
+        now = h.api.get("/v1/vms")["items"]
+        assert {v["name"]: v["state"] for v in now} == dict.fromkeys(names, "running"), now
         before = {name: rounds(h, name) for name in names}
-        objects = h.api.get("/v1/host")["objects"]
-        assert objects < 50, f"{objects} objects: something stays behind"
+        assert h.api.get("/v1/host")["objects"] == objects, "something stays behind"
         for name in names:
             h.api.wait_console(name, f"round {before[name] + 200},", 60)
             assert "FAILED" not in h.api.console(name)[0].decode()
