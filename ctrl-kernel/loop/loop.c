@@ -145,9 +145,10 @@ void loop_long_turn(void)
 void loop_run(void)
 {
 	for (;;) {
-		if (long_turn)
+		if (long_turn) {
 			(void)hv_heartbeat(TURN_MAX_NS);
-		long_turn = false;
+			long_turn = false;
+		}
 		if (timers)
 			timers_run();
 		if (jobs)

@@ -165,6 +165,8 @@ static int serve_vm(struct prog *child, struct vm *vm)
 		return err;
 	object_get(&vm->obj);
 	child->vm = vm;
+	/* What a guest can read of its own device program it may know. */
+	child->domain = vm->id;
 	child->info->instance = ++vm->vmm_instances;
 	return 0;
 }

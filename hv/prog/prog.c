@@ -14,6 +14,7 @@
 #include "hv/prog/prog.h"
 
 #include "hv/boot/boot.h"
+#include "hv/cpu/speculation.h"
 #include "hv/lib/log.h"
 #include "hv/lib/string.h"
 
@@ -277,6 +278,7 @@ int prog_create(const struct prog_config *config, struct prog **out)
 	p->ent.fpu = &p->fpu;
 	timer_init(&p->wait_timer, prog_wait_over);
 	p->id = __atomic_fetch_add(&next_id, 1, __ATOMIC_RELAXED);
+	p->domain = SPECULATION_PROG_DOMAIN | p->id;
 	p->acct.limit = config->budget_pages;
 	p->image = config->kind;
 	p->rights = config->rights;

@@ -42,6 +42,10 @@ struct mapping { /* one MEM_MAP or MMIO_MAP */
 };
 _Static_assert(sizeof(struct mapping) * MAPPINGS_PER_PAGE <= PAGE_SIZE, "a page of mappings");
 
+/* prog.due */
+#define PROG_DUE_HUNG 1u  /* the watch says so */
+#define PROG_DUE_TRIAL 2u /* its trial is over (upgrade.c) */
+
 struct prog {
 	struct object obj;
 	struct sched_ent ent;
@@ -72,6 +76,7 @@ struct prog {
 	bool gone;                /* [a] taken apart */
 	struct hv_prog_info last; /* how it ended; written once, before state is DEAD */
 	struct vm *vm;            /* [I] counted until death: the VM a vmm serves */
+	uint64_t domain; /* [I] for the defences against speculation: that VM's, or its own */
 	struct prog
 		*parent; /* [L:vm->lock if it serves one] counted until death: who gets death_bit */
 	uint32_t death_bit;                         /* as parent */
@@ -81,8 +86,7 @@ struct prog {
 	uint32_t waits_seen;  /* [a] the watch's: at its last look, */
 	uint64_t cpu_seen;    /*   CPU time then, */
 	uint64_t used_ns;     /*   and what was used since the wait before */
-	bool hung;            /* [a] the watch says so; the program's next turn sees to it */
-	bool overdue;         /* [a] its trial is over (upgrade.c); the same */
+	uint8_t due;          /* [a] PROG_DUE_*: its next turn sees to that */
 	struct hv_info *info; /* [owns] hv's address of the information page */
 	uint64_t brk_start, brk_end; /* own calls */
 	struct prog *next;           /* [L:list_lock in prog.c] all programs, or the graves */
@@ -127,7 +131,7 @@ void prog_each(void (*fn)(struct prog *p));
 
 /* watch.c: does it come back to its event loop? */
 void watch_promise(struct prog *p, uint64_t ns); /* own calls */
-void watch_end_hung(struct prog *p);             /* its turn; only what hung says since then */
+void watch_end_hung(struct prog *p);             /* its turn; PROG_DUE_HUNG: if it is so still */
 static inline void watch_waits(struct prog *p)   /* own calls */
 {
 	__atomic_store_n(&p->waits, p->waits + 1, __ATOMIC_RELAXED);
@@ -174,7 +178,7 @@ void upgrade_choose(
 void upgrade_starts(struct prog *p);      /* just before */
 bool upgrade_not_started(void);           /* false: it was no upgrade that failed */
 bool upgrade_ended(void);                 /* false: no upgrade brought that end about */
-void upgrade_end_overdue(struct prog *p); /* its turn */
+void upgrade_end_overdue(struct prog *p); /* its turn; PROG_DUE_TRIAL */
 
 /* hc_hw.c */
 void hw_release(struct prog *p); /* bus mastering of what it drove off */

@@ -122,13 +122,21 @@ static void fpu_return(void)
 	__asm__ volatile("clts" : : : "memory");
 }
 
-/* Where a turn begins, and where an interrupt came in between: the watch kicks, and so does the end of a trial. */
-static void end_if_due(struct prog *p)
+static __attribute__((noinline, cold)) void see_to_due(struct prog *p)
 {
-	if (UNLIKELY(__atomic_load_n(&p->hung, __ATOMIC_RELAXED)))
+	uint8_t due = __atomic_exchange_n(&p->due, 0, __ATOMIC_ACQUIRE);
+
+	if (due & PROG_DUE_HUNG)
 		watch_end_hung(p);
-	if (UNLIKELY(__atomic_load_n(&p->overdue, __ATOMIC_RELAXED)))
+	if (due & PROG_DUE_TRIAL)
 		upgrade_end_overdue(p);
+}
+
+/* Where a turn begins, and where an interrupt came in between: the watch kicks, and so does the end of a trial. */
+static inline void end_if_due(struct prog *p)
+{
+	if (UNLIKELY(__atomic_load_n(&p->due, __ATOMIC_RELAXED)))
+		see_to_due(p);
 }
 
 static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr2)
@@ -141,12 +149,6 @@ static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr
 	end_if_due(p);
 }
 
-/* A vmm and its VM are one domain: what a guest can read of its own device program it may know. */
-static uint64_t domain_of(const struct prog *p)
-{
-	return p->vm ? p->vm->id : SPECULATION_PROG_DOMAIN | p->id;
-}
-
 static void prog_run(struct sched_ent *e)
 {
 	struct prog *p = CONTAINER_OF(e, struct prog, ent);
@@ -157,7 +159,7 @@ static void prog_run(struct sched_ent *e)
 	if (p->waiting && !wait_done(p))
 		return;
 	borrowed = fpu_borrowed(p, c);
-	speculation_enter_domain(c, domain_of(p));
+	speculation_enter_domain(c, p->domain);
 	space_use(p, c);
 	end_if_due(p);
 	while (!c->need_resched) {

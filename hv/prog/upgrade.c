@@ -138,7 +138,7 @@ static void trial_over(struct timer *t)
 	struct prog *p = on_trial;
 
 	(void)t;
-	(void)__atomic_exchange_n(&p->overdue, true, __ATOMIC_SEQ_CST);
+	(void)__atomic_fetch_or(&p->due, PROG_DUE_TRIAL, __ATOMIC_SEQ_CST);
 	prog_events_post(p, WAKE_EVENT);
 	sched_kick(&p->ent);
 }
@@ -147,7 +147,6 @@ void upgrade_end_overdue(struct prog *p)
 {
 	char text[64];
 
-	__atomic_store_n(&p->overdue, false, __ATOMIC_RELAXED);
 	if (p != on_trial)
 		return; /* it became healthy just then */
 	(void)hv_snprintf(text, sizeof(text), "it did not become healthy in %u s", TRIAL_S);

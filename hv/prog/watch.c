@@ -6,7 +6,7 @@
  * Ten times a second, on the CPU where the first promise was made:
  *
  *   it waits, or has waited since the last look    -> from now on
- *   it has used more than it promised since then   -> hung = true, kick; its next turn ends it (prog_die)
+ *   it has used more than it promised since then   -> PROG_DUE_HUNG, kick; its next turn ends it (prog_die)
  *
  * So a program is ended late, by two looks at most, and never early.
  */
@@ -47,7 +47,7 @@ static void look_at(struct prog *p)
 	p->cpu_seen = cpu;
 	if (p->used_ns <= promised)
 		return;
-	(void)__atomic_exchange_n(&p->hung, true, __ATOMIC_SEQ_CST);
+	(void)__atomic_fetch_or(&p->due, PROG_DUE_HUNG, __ATOMIC_SEQ_CST);
 	sched_kick(&p->ent);
 }
 
@@ -69,7 +69,6 @@ void watch_promise(struct prog *p, uint64_t ns)
 
 void watch_end_hung(struct prog *p)
 {
-	__atomic_store_n(&p->hung, false, __ATOMIC_RELAXED);
 	if (p->waits == __atomic_load_n(&p->waits_seen, __ATOMIC_RELAXED))
 		prog_die(p, HV_CAUSE_HUNG, 0, "it did not come back to its event loop");
 }
