@@ -38,7 +38,8 @@ void guest_main(void)
 		wrmsr(X2_SELF, VECTOR);
 		sleep_once();
 	}
-	check(ticks > 100 && woken == ROUNDS, "%u ticks, %u of %u interrupts", ticks, woken, ROUNDS);
+	check(ticks > 100 && woken == ROUNDS, "%u ticks, %u of %u interrupts", ticks, woken,
+	      ROUNDS);
 	check(early == 0, "%u interrupts between STI and HLT", early);
 	done();
 }
