@@ -277,7 +277,7 @@ _Static_assert(sizeof(struct hv_crash) == 3016, "plain data, no padding");
 #define HV_VA_END 0x00007ffffffff000ull
 
 #define HV_INFO_MAGIC 0x454c434f53ull /* "SOCLE" */
-#define HV_MODULES_MAX 32u
+#define HV_MODULES_MAX 40u
 #define HV_CMDLINE_MAX 1024u
 
 struct hv_module { /* a boot module; ctrl only */

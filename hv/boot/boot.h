@@ -8,7 +8,7 @@
 #include "hv/lib/types.h"
 
 #define BOOT_RAM_MAX 128u
-#define BOOT_MODULES_MAX 32u
+#define BOOT_MODULES_MAX 40u
 
 struct boot_range {
 	hpa_t start, end;

@@ -19,6 +19,9 @@ IMAGE = BUILD / "socle.elf"
 KERNEL = BUILD / "guest" / "vmlinuz"
 INITRD = BUILD / "guest" / "initrd.gz"
 READY = "management ready"
+# QEMU 7.2 is not safe for CPUs in threads of their own: a change of the memory map (a card's BAR) in one of them pulls tables from under the
+# others, which then lose writes to the APIC, fault for no reason, or end QEMU (docs/support.md). One thread for all of them does not.
+ACCEL = f"tcg,thread={os.environ.get('SOCLE_QEMU_THREADS', 'single')}"
 
 
 def free_port():
@@ -142,7 +145,7 @@ class Host:
     """QEMU with Socle. Use as a context manager: `with Host(smp=2) as h: h.api.get("/v1/host")`."""
 
     def __init__(self, options="ip=dhcp mgmt.insecure=1", mem=1024, smp=1, cpu="EPYC,+svm", nic="e1000", machine="pc",
-                 modules=(), icount=False, extra=(), boot=None, limit=300, image=None, net=True, accel="tcg"):
+                 modules=(), icount=False, extra=(), boot=None, limit=300, image=None, net=True, accel=ACCEL):
         self.port = free_port() if net else None
         self.dir = Path(tempfile.mkdtemp(prefix="socle-"))
         self.monitor_path = self.dir / "monitor"
