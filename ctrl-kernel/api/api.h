@@ -43,6 +43,8 @@ void api_reply_problem(struct api_call *call, unsigned status, const char *detai
 void api_reply_json_errors(struct api_call *call, const struct json_errors *errors);
 void api_reply(struct api_call *call, unsigned status, const char *type, struct buf *body,
 	       const char *extra);
+void api_reply_source(struct api_call *call, unsigned status, const struct http_source *source,
+		      const char *extra);
 void api_reply_empty(struct api_call *call); /* 204 */
 /* For done functions: the operation has ended. -> false: nobody is there to answer, the call is freed. */
 bool api_call_back(struct api_call *call);
@@ -71,6 +73,7 @@ void api_images_list(struct api_call *call); /* image_api.c */
 void api_image_get(struct api_call *call);
 bool api_image_put_begin(struct api_call *call);
 void api_image_put(struct api_call *call);
+void api_image_content(struct api_call *call);
 void api_image_delete(struct api_call *call);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
