@@ -42,7 +42,7 @@ struct http_conn {
 
 	struct http_request rq;
 	struct buf body;
-	struct buf out; /* reply being sent, or the present piece of it */
+	struct buf out;            /* reply being sent, or the present piece of it */
 	struct http_source source; /* the rest of the body; source.left 0: none */
 	size_t out_at;
 	struct buf held; /* came before its turn */

@@ -60,8 +60,8 @@ static bool job_sane(const struct job *j)
 {
 	return j->id && j->state > JOB_FREE && j->state <= JOB_CANCELLED &&
 	       j->code <= OPS_INTERNAL && text_ends(j->kind, sizeof(j->kind)) &&
-	       text_ends(j->target, sizeof(j->target)) &&
-	       text_ends(j->result, sizeof(j->result)) && text_ends(j->text, sizeof(j->text));
+	       text_ends(j->target, sizeof(j->target)) && text_ends(j->result, sizeof(j->result)) &&
+	       text_ends(j->text, sizeof(j->text));
 }
 
 static void take_over(void)
@@ -119,8 +119,8 @@ struct job *job_begin(const char *kind, const char *target, const char *result, 
 	struct job *j = room();
 
 	if (!j) {
-		(void)ops_fail(e, OPS_LIMIT, NULL, "%u operations are running; wait for some to end",
-			       JOBS_MAX);
+		(void)ops_fail(e, OPS_LIMIT, NULL,
+			       "%u operations are running; wait for some to end", JOBS_MAX);
 		return NULL;
 	}
 	memset(j, 0, sizeof(*j));
@@ -169,9 +169,9 @@ void job_end(struct job *j, const struct ops_error *e)
 		j->done = j->total;
 	}
 	__atomic_store_n(&j->state,
-			 !e			   ? JOB_SUCCEEDED
+			 !e                       ? JOB_SUCCEEDED
 			 : e->code == OPS_ABORTED ? JOB_CANCELLED
-						   : JOB_FAILED,
+						  : JOB_FAILED,
 			 __ATOMIC_RELEASE);
 	tell(j);
 }

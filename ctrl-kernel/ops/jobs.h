@@ -9,7 +9,8 @@
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/ops.h"
 
-#define JOBS_MAX 31u /* with the table's head they fit into HV_GROW_MAX pages; the oldest ended one makes room */
+#define JOBS_MAX                                                                                   \
+	31u /* with the table's head they fit into HV_GROW_MAX pages; the oldest ended one makes room */
 #define JOB_WAIT_MAX_S 30u
 
 enum job_state { JOB_FREE, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED };
@@ -32,12 +33,14 @@ void jobs_init(void); /* after keep_init */
 struct job *job_begin(const char *kind, const char *target, const char *result, uint64_t total,
 		      loop_fn cancel, void *ctx, struct ops_error *e);
 void job_progress(struct job *j, uint64_t done);
-void job_end(struct job *j, const struct ops_error *e); /* e NULL: succeeded; OPS_ABORTED: cancelled */
+void job_end(struct job *j,
+	     const struct ops_error *e); /* e NULL: succeeded; OPS_ABORTED: cancelled */
 struct job *job_find(uint32_t id);
 struct job *job_nth(unsigned n); /* the latest first; NULL: no more */
 int job_cancel(struct job *j, struct ops_error *e) MUST_CHECK;
 const char *job_state_name(const struct job *j);
 /* fn(ctx) once: when it has ended, or after so many seconds. */
-int job_wait(struct job *j, unsigned seconds, loop_fn fn, void *ctx, struct ops_error *e) MUST_CHECK;
+int job_wait(struct job *j, unsigned seconds, loop_fn fn, void *ctx,
+	     struct ops_error *e) MUST_CHECK;
 
 #endif

@@ -43,7 +43,7 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *code, const ch
 /* ---- the pending action ---- */
 
 void vm_pending_set(struct vm *vm, enum vm_pending what, ops_done_fn done, void *ctx,
-			loop_fn on_timeout, uint64_t timeout_ns)
+		    loop_fn on_timeout, uint64_t timeout_ns)
 {
 	vm->pending = what;
 	vm->done = done;
@@ -80,7 +80,7 @@ int vm_check_idle(const struct vm *vm, struct ops_error *e)
 }
 
 int vm_check_state(const struct vm *vm, enum vm_state a, enum vm_state b, const char *action,
-		       struct ops_error *e)
+		   struct ops_error *e)
 {
 	if (vm_check_idle(vm, e))
 		return -1;
@@ -190,8 +190,7 @@ static void look_at_hv(struct vm *vm)
 	unsigned r;
 
 	/* While it starts, the vmm's own word comes first: it tells a bad image from a guest that crashed. */
-	if (being_started(vm) || hv_vm_info(vm->run->hv_vm, &info) ||
-	    info.state != HV_VM_CRASHED)
+	if (being_started(vm) || hv_vm_info(vm->run->hv_vm, &info) || info.state != HV_VM_CRASHED)
 		return;
 	if (info.reason == HV_VMR_VMM_DIED) {
 		look_at_death(vm); /* knows more, now or when the death itself is told */
@@ -382,7 +381,8 @@ int vm_begin_run(struct vm *vm, struct ops_error *e)
 void vm_restored(struct vm *vm, bool paused, const char *image)
 {
 	vm->start_error[0] = '\0';
-	vm_set_state(vm, paused ? VM_PAUSED : VM_RUNNING, "restored", "restored from \"%s\"", image);
+	vm_set_state(vm, paused ? VM_PAUSED : VM_RUNNING, "restored", "restored from \"%s\"",
+		     image);
 	vm_pending_end(vm, NULL);
 }
 

@@ -16,7 +16,8 @@
 struct vm_restore {
 	struct job *job;
 	struct image *image; /* [owns] pinned: it cannot be replaced or deleted */
-	const uint8_t *first; /* [owns] mapping: its pages up to guest memory, checked. Nobody writes to them. */
+	const uint8_t *
+		first; /* [owns] mapping: its pages up to guest memory, checked. Nobody writes to them. */
 	uint64_t first_pages;
 	uint64_t at;   /* next page of guest memory */
 	uint64_t from; /* page of the image it comes from */

@@ -27,7 +27,7 @@ struct vm_save {
 	bool checkpoint, paused; /* paused by us: it ran before */
 	enum step step;
 	char image[OPS_NAME_MAX];
-	uint8_t *first;         /* [owns] the file's pages up to guest memory */
+	uint8_t *first; /* [owns] the file's pages up to guest memory */
 	uint64_t first_pages;
 	uint64_t at;            /* next page of guest memory */
 	uint64_t pages;         /* of it that are not zero */
@@ -130,9 +130,9 @@ static void not_quiet(void *ctx)
 static int copy_record(struct vm_save *s, unsigned n, struct ops_error *e)
 {
 	bool machine = n == 0;
-	int r = hv_vm_save(s->vm->run->hv_vm, machine ? HV_STATE_MACHINE : n - 1,
-			   page_of(s, 1 + n),
-			   machine ? sizeof(struct hv_state_machine) : sizeof(struct hv_state_vcpu));
+	int r = hv_vm_save(s->vm->run->hv_vm, machine ? HV_STATE_MACHINE : n - 1, page_of(s, 1 + n),
+			   machine ? sizeof(struct hv_state_machine)
+				   : sizeof(struct hv_state_vcpu));
 
 	if (r == -HVE_BUSY && ++s->tries < SETTLE_TRIES)
 		return 1;
@@ -214,7 +214,10 @@ static int begin_file(struct vm_save *s, struct ops_error *e)
 	snprintf(h->name, sizeof(h->name), "%s", s->vm->spec.name);
 	snprintf(h->cpu, sizeof(h->cpu), "%.63s", host.cpu_model);
 	saved_sum(s->first, s->first_pages, h->sha256);
-	return stream_begin((s->first_pages + s->pages) * SAVED_PAGE, UINT64_MAX, &s->stream, e);
+	if (stream_begin((s->first_pages + s->pages) * SAVED_PAGE, UINT64_MAX, &s->stream, e))
+		return -1;
+	stream_unhashed(s->stream); /* the guest waits; GET of the image works it out */
+	return 0;
 }
 
 static int write_pages(struct vm_save *s, const uint8_t *ram, uint64_t n, struct ops_error *e)
@@ -327,8 +330,7 @@ static int check(const struct vm *vm, const char *image, struct ops_error *e)
 	return 0;
 }
 
-static struct vm_save *make(struct vm *vm, const char *image, bool checkpoint,
-			    struct ops_error *e)
+static struct vm_save *make(struct vm *vm, const char *image, bool checkpoint, struct ops_error *e)
 {
 	struct vm_save *s = calloc(1, sizeof(*s));
 

@@ -53,7 +53,8 @@ static const char *wrong_version(const struct saved_header *h, char *room, size_
 {
 	if (h->magic != SAVED_MAGIC)
 		return "this image is not a saved VM";
-	snprintf(room, size, "this VM was saved in format %u.%u.%u, and %u.%u.%u is understood here",
+	snprintf(room, size,
+		 "this VM was saved in format %u.%u.%u, and %u.%u.%u is understood here",
 		 h->version, h->state_version, h->vmm_version, SAVED_VERSION, HV_STATE_VERSION,
 		 VMM_CONFIG_VERSION);
 	return room;

@@ -26,13 +26,13 @@ struct saved_header {
 	uint32_t version, state_version; /* HV_STATE_VERSION */
 	uint32_t vmm_version;            /* VMM_CONFIG_VERSION */
 	uint32_t vcpus;
-	uint64_t memory; /* bytes of guest memory */
-	uint64_t pages;  /* of it that are in the file */
+	uint64_t memory;  /* bytes of guest memory */
+	uint64_t pages;   /* of it that are in the file */
 	uint64_t saved_s; /* UTC, 0: not known */
 	uint32_t paused;  /* it was paused before it was saved */
 	uint32_t reserved;
 	char name[OPS_NAME_MAX];
-	char cpu[64];      /* for people */
+	char cpu[64];       /* for people */
 	uint8_t sha256[32]; /* over page 0, with zeros here, and all pages up to guest memory */
 };
 _Static_assert(sizeof(struct saved_header) == 216, "plain data, no padding");

@@ -376,7 +376,6 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 
 /* ---- taking over, and a vmm after a vmm ---- */
 
-
 /* prog: its vmm, 0: none lives. */
 static int adopt_vmm(uint32_t hv_vm, const struct run_bits *bits, uint32_t *prog)
 {

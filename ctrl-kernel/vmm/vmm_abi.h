@@ -41,7 +41,8 @@ enum vmm_command {
 	VMM_CMD_RESET = 2,
 	VMM_CMD_TEST_CRASH = 3, /* corrupts itself; only with test.hooks=1 */
 	VMM_CMD_TEST_STATE = 4, /* and its survivor pages before that */
-	VMM_CMD_QUIET = 5, /* the VM is paused: touch nothing, answer nothing, until GO; status.quiet. Holds for the next instance too */
+	VMM_CMD_QUIET =
+		5, /* the VM is paused: touch nothing, answer nothing, until GO; status.quiet. Holds for the next instance too */
 	VMM_CMD_GO = 6
 };
 

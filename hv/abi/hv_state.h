@@ -44,11 +44,11 @@ struct hv_state_machine {
 	uint32_t virt;    /* enum hv_virt */
 	uint32_t vcpus;
 	uint32_t tsc_khz;
-	uint64_t tsc;        /* the guest's, when it was saved */
-	uint64_t ns;         /* its paravirtual clock then */
-	uint64_t features;   /* a sum over what CPUID shows the guest: another CPU gives another */
-	uint64_t xcr0_mask;  /* components in the XSAVE areas */
-	uint64_t wall_msr;   /* KVM_WALL_CLOCK as written */
+	uint64_t tsc;       /* the guest's, when it was saved */
+	uint64_t ns;        /* its paravirtual clock then */
+	uint64_t features;  /* a sum over what CPUID shows the guest: another CPU gives another */
+	uint64_t xcr0_mask; /* components in the XSAVE areas */
+	uint64_t wall_msr;  /* KVM_WALL_CLOCK as written */
 	uint32_t wall_version;
 	uint32_t ioapic_lines, ioapic_select, ioapic_id;
 	uint64_t ioapic_redir[HV_IOAPIC_PINS];
@@ -91,7 +91,7 @@ struct hv_state_lapic {
 	uint64_t icr;
 	uint32_t lvt[6]; /* timer, thermal, performance, LINT0, LINT1, error */
 	uint64_t timer_left_ns, timer_period_ns; /* one-shot, periodic; 0: stopped */
-	uint64_t tsc_deadline; /* in the guest's TSC, 0: stopped */
+	uint64_t tsc_deadline;                   /* in the guest's TSC, 0: stopped */
 };
 
 struct hv_state_vcpu {

@@ -179,8 +179,8 @@ enum vcpu_attention {
 	ATT_NMI = 2,
 	ATT_INIT = 4, /* INIT received */
 	ATT_SIPI = 8,
-	ATT_CLOCK = 32,  /* pvclock page to be refreshed */
-	ATT_ANSWER = 64, /* the parked access was answered */
+	ATT_CLOCK = 32,   /* pvclock page to be refreshed */
+	ATT_ANSWER = 64,  /* the parked access was answered */
 	ATT_SETTLE = 128, /* of a paused VM: carry out the answer, nothing else, and rest again */
 };
 

@@ -113,7 +113,8 @@ static uint32_t flags_of(const struct vcpu *v)
 {
 	static const struct {
 		uint32_t attention, flag;
-	} waiting[] = {{ATT_NMI, HV_SF_NMI_PENDING}, {ATT_INIT, HV_SF_INIT}, {ATT_SIPI, HV_SF_SIPI}};
+	} waiting[] = {
+		{ATT_NMI, HV_SF_NMI_PENDING}, {ATT_INIT, HV_SF_INIT}, {ATT_SIPI, HV_SF_SIPI}};
 	uint32_t flags = (v->halted ? HV_SF_HALTED : 0) | (v->wait_sipi ? HV_SF_WAIT_SIPI : 0) |
 			 (v->nmi_pending ? HV_SF_NMI_PENDING : 0);
 

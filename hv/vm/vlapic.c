@@ -410,7 +410,8 @@ void vlapic_save(struct vcpu *v, struct hv_state_lapic *out)
 {
 	struct vlapic *l = v->lapic;
 
-	vlapic_timer_save(l, out); /* first: a tick that comes now is seen twice rather than not at all */
+	vlapic_timer_save(
+		l, out); /* first: a tick that comes now is seen twice rather than not at all */
 	out->base = l->base;
 	out->svr = l->svr;
 	out->ldr = l->ldr;

@@ -191,7 +191,7 @@ int vcpu_msr(struct vcpu *v, uint32_t msr, bool write,
 int pvclock_msr(struct vcpu *v, uint32_t msr, bool write, uint64_t *value) MUST_CHECK;
 void pvclock_refresh(struct vcpu *v);
 bool vcpu_xcr0_valid(uint64_t xcr0); /* exit.c */
-int pv_hypercall(struct vcpu *v); /* KVM_HC_*: number in rax, result to rax */
+int pv_hypercall(struct vcpu *v);    /* KVM_HC_*: number in rax, result to rax */
 
 /* The turn of a vCPU: sched_ops.run. */
 extern const struct sched_ops vcpu_sched_ops;

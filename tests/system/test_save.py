@@ -6,6 +6,7 @@ import random
 import re
 import struct
 import time
+from datetime import datetime
 
 import pytest
 from host import BUILD, INITRD, KERNEL, Host, Problem, config_file, modules
@@ -260,3 +261,19 @@ def test_cancelled():
         h.api.post("/v1/vms/a/actions/stop")
         assert h.api.get("/v1/operations")["items"][0]["error"]["detail"] == "the VM ended meanwhile"
         h.api.delete("/v1/vms/a")
+
+
+def test_figures():
+    """How long a guest stands still for a checkpoint; virtual time, a nanosecond for each instruction."""
+    with Host(options=STATIC, mem=768, icount=True, limit=200) as h:
+        h.ready()
+        h.api.upload("vmlinuz", KERNEL)
+        h.api.upload("initrd", INITRD)
+        h.api.post("/v1/vms", {**GUEST, "vcpus": 1})
+        h.api.post("/v1/vms/g/actions/start")
+        h.api.wait_console("g", "guest userspace up", 120)
+        job = act(h, "g", "checkpoint", "point")
+        begin, end = (datetime.fromisoformat(job[at].replace("Z", "+00:00")) for at in ("started_at", "ended_at"))
+        size, ms = h.api.get("/v1/images")["items"][1]["size"], (end - begin).total_seconds() * 1000
+        print(f"{GUEST['memory']} of which {size >> 20} MiB are not zero: {ms:.0f} ms, {ms * 1e6 / size:.2f} instructions a byte")
+        assert ms * 1e6 / size < 0.6
