@@ -371,6 +371,19 @@ static int change_state(struct vm *vm, enum hv_vm_state from, bool paused)
 	return rc;
 }
 
+/* Those with a paravirtual clock hear that they stood still: halted ones look once and go on sleeping. */
+static void tell_of_pause(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->n_vcpus; i++) {
+		struct vcpu *v = vm->vcpus[i];
+
+		if (!v->clock_msr)
+			continue;
+		__atomic_fetch_or(&v->attention, ATT_CLOCK, __ATOMIC_SEQ_CST);
+		sched_unblock(&v->ent, BLOCK_HALT);
+	}
+}
+
 static int go(struct vm *vm, enum hv_vm_state from)
 {
 	bool paused = from == HV_VM_STOPPED && vm->paused;
@@ -378,8 +391,8 @@ static int go(struct vm *vm, enum hv_vm_state from)
 
 	if (rc || paused)
 		return rc;
-	for (unsigned i = 0; i < vm->n_vcpus && from == HV_VM_PAUSED; i++)
-		__atomic_fetch_or(&vm->vcpus[i]->attention, ATT_CLOCK, __ATOMIC_SEQ_CST);
+	if (from == HV_VM_PAUSED)
+		tell_of_pause(vm);
 	unblock_all(vm, BLOCK_PAUSE);
 	/* A crash in between has blocked some of them too early. */
 	if (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST) != HV_VM_RUNNING)

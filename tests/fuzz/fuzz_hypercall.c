@@ -479,6 +479,28 @@ int vm_msi(struct vm *vm, uint64_t address, uint32_t data)
 {
 	return 0;
 }
+int vm_save_machine(struct vm *vm, struct hv_state_machine *out)
+{
+	out->version = vm->id;
+	return 0;
+}
+int vm_save_vcpu(struct vm *vm, unsigned index, struct hv_state_vcpu *out)
+{
+	if (index >= vm->n_vcpus)
+		abort(); /* checked before */
+	out->flags = index;
+	return 0;
+}
+int vm_load_machine(struct vm *vm, const struct hv_state_machine *in)
+{
+	return in->version == vm->id ? 0 : -HVE_INVAL;
+}
+int vm_load_vcpu(struct vm *vm, unsigned index, const struct hv_state_vcpu *in)
+{
+	if (index >= vm->n_vcpus)
+		abort();
+	return in->flags == index ? 0 : -HVE_INVAL;
+}
 int vm_vcpu_set(struct vm *vm, unsigned index, const struct hv_vcpu_regs *in)
 {
 	MUST(index < vm->n_vcpus);

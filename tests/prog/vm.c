@@ -5,7 +5,7 @@
  */
 #include "tests/prog/hctest.h"
 
-#include "hv/abi/hv_vm.h"
+#include "hv/abi/hv_state.h"
 
 #define STATE_BIT 4u
 #define CONSOLE_BIT 5u
@@ -121,6 +121,8 @@ static void check_create(void)
 	CHECK(hv_vm_create(&c, &h), -HVE_HANDLE);
 }
 
+static uint8_t state_page[HV_PAGE_SIZE]; /* zeros: no state of anything */
+
 static void check_arguments(uint32_t vm, uint32_t ram)
 {
 	struct hv_vcpu_regs r;
@@ -142,6 +144,15 @@ static void check_arguments(uint32_t vm, uint32_t ram)
 	CHECK(hv_vm_control(vm, HV_VMC_PAUSE, 0), -HVE_STATE);
 	CHECK(hv_vcpu_set(vm, 2, &r), -HVE_INVAL);
 	CHECK(hv_vcpu_get(vm, UINT32_MAX, &r), -HVE_INVAL);
+	CHECK(hv_vm_save(vm, 0, state_page, sizeof(struct hv_state_vcpu)), -HVE_STATE);
+	CHECK(hv_vm_save(vm, 0, state_page, sizeof(struct hv_state_vcpu) - 8), -HVE_INVAL);
+	CHECK(hv_vm_save(vm, 2, state_page, sizeof(struct hv_state_vcpu)), -HVE_INVAL);
+	CHECK(hv_vm_save(vm, HV_STATE_MACHINE, state_page, sizeof(struct hv_state_vcpu)),
+	      -HVE_INVAL);
+	CHECK(hv_vm_load(vm, HV_STATE_MACHINE, state_page, sizeof(struct hv_state_machine)),
+	      -HVE_INVAL);
+	CHECK(hv_vm_load(vm, 0, state_page, sizeof(struct hv_state_vcpu)), -HVE_INVAL);
+	CHECK(hv_vm_load(vm, 0, (void *)0x1000, sizeof(struct hv_state_vcpu)), -HVE_FAULT);
 	CHECK(hv_vcpu_resume(vm, 0, 1, 0), -HVE_STATE);
 	CHECK(hv_vcpu_resume(vm, 2, 1, 0), -HVE_INVAL);
 	CHECK(hv_vm_sched(vm, 0, 0), -HVE_INVAL);
