@@ -249,47 +249,51 @@ int hc_vm_adopt(struct prog *p, struct object *o, uint64_t *value)
 	return err;
 }
 
+static int save(struct prog *p, struct vm *vm, bool machine, void *page)
+{
+	int err = machine ? vm_save_machine(vm, page) : vm_save_vcpu(vm, (unsigned)arg1(p), page);
+
+	return err ? err : user_write(arg2(p), page, arg3(p));
+}
+
+static int load(struct prog *p, struct vm *vm, bool machine, void *page)
+{
+	int err = user_read(page, arg2(p), arg3(p));
+
+	if (err != 0)
+		return err;
+	return machine ? vm_load_machine(vm, page) : vm_load_vcpu(vm, (unsigned)arg1(p), page);
+}
+
 /* One record in a page of hv's, for it is too large for the stack. */
-int hc_vm_save(struct prog *p, struct object *o, uint64_t *value)
+static int state_call(struct prog *p, struct vm *vm,
+		      int (*fn)(struct prog *p, struct vm *vm, bool machine, void *page))
 {
 	bool machine = arg1(p) == HV_STATE_MACHINE;
-	uint64_t size = machine ? sizeof(struct hv_state_machine) : sizeof(struct hv_state_vcpu);
 	void *page;
 	int err;
 
-	(void)value;
-	if (arg3(p) != size || (!machine && arg1(p) >= as_vm(o)->n_vcpus))
+	if ((!machine && arg1(p) >= vm->n_vcpus) ||
+	    arg3(p) != (machine ? sizeof(struct hv_state_machine) : sizeof(struct hv_state_vcpu)))
 		return -HVE_INVAL;
 	page = hv_page_alloc(&p->acct); /* zeros */
 	if (!page)
 		return -HVE_NOMEM;
-	err = machine ? vm_save_machine(as_vm(o), page)
-		      : vm_save_vcpu(as_vm(o), (unsigned)arg1(p), page);
-	if (err == 0)
-		err = user_write(arg2(p), page, size);
+	err = fn(p, vm, machine, page);
 	hv_page_free(&p->acct, page);
 	return err;
 }
 
+int hc_vm_save(struct prog *p, struct object *o, uint64_t *value)
+{
+	(void)value;
+	return state_call(p, as_vm(o), save);
+}
+
 int hc_vm_load(struct prog *p, struct object *o, uint64_t *value)
 {
-	bool machine = arg1(p) == HV_STATE_MACHINE;
-	uint64_t size = machine ? sizeof(struct hv_state_machine) : sizeof(struct hv_state_vcpu);
-	void *page;
-	int err;
-
 	(void)value;
-	if (arg3(p) != size || (!machine && arg1(p) >= as_vm(o)->n_vcpus))
-		return -HVE_INVAL;
-	page = hv_page_alloc(&p->acct);
-	if (!page)
-		return -HVE_NOMEM;
-	err = user_read(page, arg2(p), size);
-	if (err == 0)
-		err = machine ? vm_load_machine(as_vm(o), page)
-			      : vm_load_vcpu(as_vm(o), (unsigned)arg1(p), page);
-	hv_page_free(&p->acct, page);
-	return err;
+	return state_call(p, as_vm(o), load);
 }
 
 /* ---- the vmm's ---- */

@@ -399,9 +399,7 @@ void svm_get_rest(struct vcpu *v, struct hv_state_vcpu *out)
 
 void svm_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_offset)
 {
-	static const uint8_t types[] = {[HV_SEV_INTR] = EVENT_INTR,
-					[HV_SEV_NMI] = EVENT_NMI,
-					[HV_SEV_EXCEPTION] = EVENT_EXCEPTION};
+	struct vcpu_event e = vcpu_saved_event(in);
 	struct svm_vcpu *a = svm_of(v);
 	struct vmcb *b = a->vmcb;
 
@@ -422,15 +420,8 @@ void svm_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_o
 	b->dr7 = (in->dr7 & ~DR7_ZEROS) | DR7_AFTER_RESET;
 	if (in->flags & HV_SF_NMI_BLOCKED)
 		svm_block_nmi(a);
-	if (in->event.type != HV_SEV_NONE) {
-		struct vcpu_event e = {.type = types[in->event.type],
-				       .vector = in->event.vector,
-				       .has_error = in->event.has_error != 0,
-				       .error = in->event.error,
-				       .address = in->regs.cr2};
-
+	if (e.type != EVENT_NONE)
 		svm_inject(v, &e);
-	}
 	b->int_state = in->flags & HV_SF_SHADOW ? INT_SHADOW : 0;
 	svm_dirty(a, CLEAN_ALL);
 }

@@ -67,6 +67,19 @@ struct vcpu_event { /* to inject */
 	uint64_t address; /* #PF: CR2 */
 };
 
+/* The event of a saved vCPU (hv_state.h): its types are these. */
+static inline struct vcpu_event vcpu_saved_event(const struct hv_state_vcpu *in)
+{
+	_Static_assert((int)EVENT_INTR == (int)HV_SEV_INTR && (int)EVENT_NMI == (int)HV_SEV_NMI &&
+			       (int)EVENT_EXCEPTION == (int)HV_SEV_EXCEPTION,
+		       "the same numbers");
+	return (struct vcpu_event){.type = in->event.type,
+				   .vector = in->event.vector,
+				   .has_error = in->event.has_error != 0,
+				   .error = in->event.error,
+				   .address = in->regs.cr2};
+}
+
 /* What the page walk and the decoder need to know, cheaply. */
 struct vcpu_context {
 	uint64_t cr0, cr3, cr4, efer;

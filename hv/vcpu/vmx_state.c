@@ -354,9 +354,7 @@ static uint64_t blocking(const struct hv_state_vcpu *in)
 
 void vmx_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_offset)
 {
-	static const uint8_t types[] = {[HV_SEV_INTR] = EVENT_INTR,
-					[HV_SEV_NMI] = EVENT_NMI,
-					[HV_SEV_EXCEPTION] = EVENT_EXCEPTION};
+	struct vcpu_event e = vcpu_saved_event(in);
 	struct vmx_vcpu *a = vmx_of(v);
 	bool opened = vmx_open(a);
 
@@ -368,14 +366,7 @@ void vmx_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_o
 	vmwrite(VMCS_GUEST_DR7, (in->dr7 & ~DR7_ZEROS) | DR7_AFTER_RESET);
 	a->breakpoints = in->dr7 & 0xff;
 	vmwrite(VMCS_INTERRUPTIBILITY, blocking(in));
-	if (in->event.type != HV_SEV_NONE) {
-		struct vcpu_event e = {.type = types[in->event.type],
-				       .vector = in->event.vector,
-				       .has_error = in->event.has_error != 0,
-				       .error = in->event.error,
-				       .address = in->regs.cr2};
-
+	if (e.type != EVENT_NONE)
 		vmx_inject(v, &e);
-	}
 	vmx_close(a, opened);
 }
