@@ -61,6 +61,31 @@ static void name_volume(struct refs *r, const char *name)
 				   r->vg->lvs[r->lv].name);
 }
 
+/*
+ * A snapshot is two volumes in the text: the space for changes, which has the name that people gave, and a hidden one
+ * that joins it to its origin.
+ */
+static void name_snapshot(struct refs *r, int32_t node)
+{
+	struct lvm_vg *vg = r->vg;
+	struct lvm_lv *joint = &vg->lvs[r->lv], *lv;
+	char name[LVM_NAME_SIZE];
+	struct lvm_cursor c;
+	struct lvm_item item;
+
+	lvm_items(&vg->doc, node, &c);
+	if (!lvm_items_next(&c, &item) || !lvm_item_string(&item, name, sizeof(name)))
+		return;
+	lv = lvm_lv_find(vg, name);
+	if (!lv || lv == joint)
+		return;
+	joint->visible = false;
+	lv->visible = true;
+	lv->supported = true; /* for another reason: this one */
+	snprintf(lv->type, sizeof(lv->type), "snapshot");
+	lvm_lv_unsupported(lv, "volume %s is of type snapshot, which is not supported", name);
+}
+
 /* A PV in a segment that is not supported, with the item behind it, if there is one. */
 static int name_pv(struct refs *r, int pv, const struct lvm_item *behind)
 {
@@ -122,6 +147,8 @@ static int read_segment(struct refs *r)
 
 		if (n->raw && !is_key(n, "type") && !is_key(n, "tags"))
 			rc = name_all(r, i);
+		if (n->raw && is_key(n, "cow_store"))
+			name_snapshot(r, i);
 	}
 	return rc;
 }

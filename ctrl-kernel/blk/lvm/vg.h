@@ -3,11 +3,11 @@
  * A volume group as its text says it: physical volumes, logical volumes, what lies where. The tree of the text stays
  * with it and is what is written again; the fields here are read from it and never written back.
  *
- *   text -> lvm_vg_parse() -> lvm_vg_bind() (pool.c) -> lvm_map(), change.h -> next lvm_vg -> commit.h
+ *   text -> lvm_vg_parse() -> pool.h finds its disks -> lvm_map(), change.h -> the next group -> commit.h
  *
  * A volume that cannot be served here (thin, raid, cache, snapshot, mirror, vdo, what is missing a disk ...) is listed with
  * the reason in `why`, keeps its extents, and is refused by name. Sizes are in extents and in sectors of 512 bytes.
- * Immutable once bound; one thread.
+ * Unchanged once settled; one thread.
  */
 #ifndef LVM_VG_H
 #define LVM_VG_H
@@ -31,7 +31,7 @@ struct lvm_pv {
 	uint32_t pe_count;
 	bool allocatable; /* and nothing lies on it whose place is not understood */
 	bool missing;     /* marked so, or no disk has it */
-	int disk;         /* number in the list given to lvm_vg_bind(); -1: none */
+	int disk;         /* number in the list of disks; -1: none */
 	int32_t node;
 };
 
