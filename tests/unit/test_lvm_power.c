@@ -172,6 +172,9 @@ static void cut(const char *before, const char *afterwards, bool committing)
 		fail_msg("after a cut: %s\nbefore: %s\nafter: %s", now, before, afterwards);
 	if (vg && vg->read_only)
 		fail_msg("after a cut: %s", vg->why);
+	for (unsigned i = 0; i < DISKS; i++) /* a label comes after its areas */
+		for (unsigned k = 0; k < after.disk[i].mdas; k++)
+			assert_int_not_equal(after.disk[i].mda[k].state, LVM_MDA_BAD);
 	change_again(&after);
 	fake_free(&after);
 }

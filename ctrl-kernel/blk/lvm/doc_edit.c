@@ -180,7 +180,7 @@ static void put_tree(struct out *o, const struct lvm_doc *doc)
 		}
 		at = at == 0 ? LVM_NODE_NONE : n[at].next;
 	}
-	put(o, "", 1);
+	put(o, "\n", 2); /* an empty line and a NUL: how pvck knows an end when it searches */
 }
 
 char *lvm_doc_write(const struct lvm_doc *doc, size_t *len)
