@@ -86,6 +86,7 @@ struct part_scan {
 	uint64_t done;
 	uint64_t extended, extended_count; /* LBA and length of the extended partition */
 	uint32_t links;
+	uint64_t link[PART_LOGICAL_MAX]; /* LBAs of the records read */
 };
 
 /* sector: 512 or 4096. INVAL, NOMEM. */

@@ -62,10 +62,18 @@ static void add_mbr(struct part_scan *s, uint32_t number, const struct mbr_entry
 	part_add(s->table, &p, s->sectors);
 }
 
+static bool was_there(const struct part_scan *s, uint64_t lba)
+{
+	for (uint32_t i = 0; i < s->links; i++)
+		if (s->link[i] == lba)
+			return true;
+	return false;
+}
+
 static void next_logical(struct part_scan *s, uint64_t lba)
 {
-	if (lba < s->sectors && s->links < PART_LOGICAL_MAX) {
-		s->links++;
+	if (lba < s->sectors && s->links < PART_LOGICAL_MAX && !was_there(s, lba)) {
+		s->link[s->links++] = lba;
 		read_at(s, PART_AT_LOGICAL, lba, s->sector);
 		return;
 	}
