@@ -69,6 +69,7 @@ def test_sfdisk(tmp_path, label):
 def test_signatures(tmp_path, command, name):
     disk = blank(tmp_path / "disk", 40)
     (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_text("x")
     subprocess.run(command.split(), cwd=tmp_path, capture_output=True, check=True, env=PATH, timeout=60)
     assert f"signature {name}\n" in look(disk)
 
