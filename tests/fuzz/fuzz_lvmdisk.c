@@ -13,6 +13,7 @@
 // SRC: ctrl-kernel/blk/lvm/used.c
 // SRC: ctrl-kernel/blk/lvm/vg.c
 // SRC: ctrl-kernel/blk/lvm/volumes.c
+// SRC: ctrl-kernel/blk/sort.c
 /*
  * A disk with a good volume group whose label, headers and texts are then written over: byte by byte as the input says,
  * with the checksums set right again, so that the fuzzer gets behind them. All reads are on the disk; what is then put

@@ -10,6 +10,7 @@
 // SRC: ctrl-kernel/blk/lvm/used.c
 // SRC: ctrl-kernel/blk/lvm/vg.c
 // SRC: ctrl-kernel/blk/lvm/volumes.c
+// SRC: ctrl-kernel/blk/sort.c
 /*
  * Any text as a volume group. One that is taken says the same after it was written and read again, maps its volumes into its
  * PVs, and can be changed without what is not supported losing a byte.

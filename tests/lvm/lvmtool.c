@@ -21,6 +21,7 @@
 // SRC: ctrl-kernel/blk/lvm/used.c
 // SRC: ctrl-kernel/blk/lvm/vg.c
 // SRC: ctrl-kernel/blk/lvm/volumes.c
+// SRC: ctrl-kernel/blk/sort.c
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>

@@ -14,6 +14,7 @@
 // SRC: ctrl-kernel/blk/lvm/used.c
 // SRC: ctrl-kernel/blk/lvm/vg.c
 // SRC: ctrl-kernel/blk/lvm/volumes.c
+// SRC: ctrl-kernel/blk/sort.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +22,7 @@
 #include <cmocka.h>
 #include "ctrl-kernel/blk/crc32.h"
 #include "ctrl-kernel/blk/le.h"
+#include "ctrl-kernel/blk/sort.h"
 #include "tests/unit/lvm_fakes.h"
 
 #define DISK_BYTES (16u << 20)
@@ -116,6 +118,32 @@ static void test_crc(void **state)
 	/* the check value of CRC-32, and LVM2's start value */
 	assert_int_equal(~crc32_go(~0u, "123456789", 9), 0xcbf43926);
 	assert_int_equal(lvm_crc("", 0), 0xf597a6cf);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	return memcmp(a, b, 3);
+}
+
+static void test_sort(void **state)
+{
+	uint8_t a[200][3];
+	unsigned sum = 0;
+
+	(void)state;
+	for (unsigned count = 0; count <= 200; count++) {
+		for (unsigned i = 0; i < count; i++)
+			for (unsigned k = 0; k < 3; k++)
+				a[i][k] = (uint8_t)((i * 73 + k * 11 + count) % 23);
+		for (unsigned i = 0; i < count; i++)
+			sum += a[i][0] + a[i][1] * 256u + a[i][2];
+		heap_sort(a, count, 3, by_value);
+		for (unsigned i = 0; i < count; i++)
+			sum -= a[i][0] + a[i][1] * 256u + a[i][2];
+		for (unsigned i = 1; i < count; i++)
+			assert_true(by_value(a[i - 1], a[i]) <= 0);
+	}
+	assert_int_equal(sum, 0);
 }
 
 static void test_made(void **state)
@@ -275,6 +303,23 @@ static void test_ignored_area(void **state)
 
 /* ---- disks ---- */
 
+static void test_put_new(void **state)
+{
+	static const unsigned third[] = {2};
+	struct lvm_stamp stamp = fake_stamp("test");
+	struct lvm_vg *next;
+
+	(void)state;
+	assert_int_equal(lvm_disk_make(&m.disk[2], fake_stamp("").random, 1, &why), 0);
+	assert_int_equal(lvm_vg_create("new", 512, m.disks, third, 1, &stamp, &next, &why), 0);
+	assert_int_equal(fake_commit(&m, next, &why), 0);
+	assert_int_equal(lvm_pool_put(&m.pool, m.disks, next), 0);
+	assert_int_equal(m.pool.count, 2);
+	assert_ptr_equal(group("new"), next);
+	assert_int_equal(m.disk[2].vg, 1);
+	assert_int_equal(m.disk[0].vg, 0);
+}
+
 static void test_missing_disk(void **state)
 {
 	const struct lvm_request r = {.stamp = fake_stamp("test")};
@@ -351,9 +396,15 @@ static void test_extend(void **state)
 	assert_int_equal(lvm_disk_make(&m.disk[2], fake_stamp("").random, 1, &why), 0);
 	assert_int_equal(lvm_vg_extend(&r, &m.disk[2], 2, &next, &why), 0);
 	assert_int_equal(fake_commit(&m, next, &why), 0);
-	lvm_vg_free(next);
-	fake_scan(&m);
-	assert_int_equal(group("vg")->pv_count, 3);
+	assert_int_equal(lvm_pool_put(&m.pool, m.disks, next), 0);
+	for (unsigned i = 0; i < 2; i++) { /* as it was put, and as it is read again */
+		assert_int_equal(m.pool.count, 1);
+		assert_int_equal(group("vg")->pv_count, 3);
+		assert_int_equal(m.disk[2].vg, 0);
+		assert_int_equal(m.disk[2].mda[0].seqno, 2);
+		assert_false(group("vg")->read_only);
+		fake_scan(&m);
+	}
 	assert_int_equal(lvm_free_extents(group("vg")), 180);
 	create("all", 180);
 	assert_int_equal(lvm_lv_find(group("vg"), "all")->segments, 3);
@@ -458,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_crc),
+		cmocka_unit_test(test_sort),
 		ON_TWO_DISKS(test_made),
 		cmocka_unit_test_setup_teardown(test_two_areas, setup_two_areas, teardown),
 		ON_TWO_DISKS(test_label),
@@ -466,6 +518,7 @@ int main(void)
 		ON_TWO_DISKS(test_damaged_text),
 		ON_TWO_DISKS(test_two_minds),
 		ON_TWO_DISKS(test_ignored_area),
+		ON_TWO_DISKS(test_put_new),
 		ON_TWO_DISKS(test_missing_disk),
 		ON_TWO_DISKS(test_same_disk_twice),
 		ON_TWO_DISKS(test_same_name_twice),

@@ -18,6 +18,7 @@
 // SRC: ctrl-kernel/blk/lvm/used.c
 // SRC: ctrl-kernel/blk/lvm/vg.c
 // SRC: ctrl-kernel/blk/lvm/volumes.c
+// SRC: ctrl-kernel/blk/sort.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

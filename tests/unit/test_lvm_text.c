@@ -11,6 +11,7 @@
 // SRC: ctrl-kernel/blk/lvm/used.c
 // SRC: ctrl-kernel/blk/lvm/vg.c
 // SRC: ctrl-kernel/blk/lvm/volumes.c
+// SRC: ctrl-kernel/blk/sort.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -400,6 +401,33 @@ static void test_fields_refused(void **state)
 		refused(changed(cases[i].from, cases[i].to), cases[i].why);
 }
 
+/* Its disk is back, and nobody knows what was written elsewhere in the meantime. */
+static void test_marked_missing(void **state)
+{
+	char *text = changed("flags = []\n\t\t\tdev_size", "flags = [\"MISSING\"]\n\t\t\tdev_size");
+	struct lvm_vg *vg = parse(text, strlen(text));
+
+	(void)state;
+	for (uint32_t i = 0; i < vg->pv_count; i++)
+		vg->pvs[i].disk = (int)i;
+	lvm_vg_settle(vg);
+	assert_non_null(strstr(lvm_lv_find(vg, "both")->why, "missing"));
+	lvm_vg_free(vg);
+}
+
+/* Words of the disk reach people printable. */
+static void test_printable(void **state)
+{
+	char *text = changed("type = \"quantum\"", "type = \"q\x1b[2J\xff\"");
+	struct lvm_vg *vg = parse(text, strlen(text));
+
+	(void)state;
+	assert_string_equal(lvm_lv_find(vg, "future")->type, "q?[2J?");
+	lvm_vg_free(vg);
+	refused("a\x1b = 1", "line 1");
+	refused(changed("future {", "\"\x1b\" {"), "is no name");
+}
+
 /* Areas that are not on their PV do not harm the group; the volume cannot be used. */
 static void test_area_outside(void **state)
 {
@@ -506,6 +534,8 @@ int main(void)
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_fields_refused),
 		cmocka_unit_test(test_area_outside),
+		cmocka_unit_test(test_marked_missing),
+		cmocka_unit_test(test_printable),
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_map_is_one_to_one),
 	};

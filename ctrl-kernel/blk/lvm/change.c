@@ -53,11 +53,29 @@ static int32_t add_section(struct change *c, int32_t section, const char *key)
 
 /* ---- begin and end ---- */
 
-static int change_begin(struct change *c, const struct lvm_request *r, struct lvm_why *why)
+static int find_volume(const struct change *c, const char *name, const struct lvm_lv **lv)
+{
+	*lv = lvm_lv_find(c->vg, name);
+	if (!*lv)
+		return lvm_fail(c->why, HVE_NOENT, "there is no volume %.127s", name);
+	if (!(*lv)->supported)
+		return lvm_fail(c->why, HVE_STATE, "%s", (*lv)->why);
+	return 0;
+}
+
+/* name: of the volume that is changed, into *lv; NULL: none is. On failure there is nothing to end. */
+static int change_begin(struct change *c, const struct lvm_request *r, const char *name,
+			const struct lvm_lv **lv, struct lvm_why *why)
 {
 	*c = (struct change){.vg = r->vg, .stamp = &r->stamp, .why = why};
 	if (r->vg->read_only)
 		return lvm_fail(why, HVE_STATE, "%s", r->vg->why);
+	if (name) {
+		int r_find = find_volume(c, name, lv);
+
+		if (r_find)
+			return r_find;
+	}
 	if (lvm_doc_copy(&c->doc, &r->vg->doc))
 		return lvm_fail(why, HVE_NOMEM, "no memory");
 	return 0;
@@ -129,16 +147,6 @@ static int check_new_name(const struct change *c, const char *name)
 				reserved);
 	if (lvm_lv_find(c->vg, name))
 		return lvm_fail(c->why, HVE_EXIST, "volume %s exists", name);
-	return 0;
-}
-
-static int find_volume(const struct change *c, const char *name, const struct lvm_lv **lv)
-{
-	*lv = lvm_lv_find(c->vg, name);
-	if (!*lv)
-		return lvm_fail(c->why, HVE_NOENT, "there is no volume %.127s", name);
-	if (!(*lv)->supported)
-		return lvm_fail(c->why, HVE_STATE, "%s", (*lv)->why);
 	return 0;
 }
 
@@ -278,7 +286,7 @@ int lvm_lv_create(const struct lvm_request *r, const char *name, uint32_t extent
 		  struct lvm_vg **next, struct lvm_why *why)
 {
 	struct change c;
-	int rc = change_begin(&c, r, why);
+	int rc = change_begin(&c, r, NULL, NULL, why);
 
 	if (rc)
 		return rc;
@@ -292,7 +300,11 @@ static int grow_volume(struct change *c, const struct lvm_lv *lv, uint32_t exten
 {
 	const struct lvm_segment *last = &c->vg->segments[lv->segment + lv->segments - 1];
 	const struct lvm_area *a = &c->vg->areas[last->area];
-	struct grow g = {.c = c, .lv = lv->node, .at = lv->extents, .left = extents - lv->extents};
+	struct grow g = {.c = c,
+			 .lv = lv->node,
+			 .at = lv->extents,
+			 .left = extents - lv->extents,
+			 .number = lv->segments};
 
 	if (lvm_free_extents(c->vg) < g.left)
 		return no_room(c, g.left);
@@ -329,12 +341,11 @@ int lvm_lv_resize(const struct lvm_request *r, const char *name, uint32_t extent
 {
 	const struct lvm_lv *lv;
 	struct change c;
-	int rc = change_begin(&c, r, why);
+	int rc = change_begin(&c, r, name, &lv, why);
 
 	if (rc)
 		return rc;
-	rc = find_volume(&c, name, &lv);
-	if (rc == 0 && (extents == 0 || extents == lv->extents))
+	if (extents == 0 || extents == lv->extents)
 		rc = lvm_fail(why, HVE_INVAL, "volume %s cannot be resized to %u extents", name,
 			      extents);
 	if (rc == 0)
@@ -350,13 +361,11 @@ int lvm_lv_rename(const struct lvm_request *r, const char *name, const char *to,
 {
 	const struct lvm_lv *lv;
 	struct change c;
-	int rc = change_begin(&c, r, why);
+	int rc = change_begin(&c, r, name, &lv, why);
 
 	if (rc)
 		return rc;
-	rc = find_volume(&c, name, &lv);
-	if (rc == 0)
-		rc = check_new_name(&c, to);
+	rc = check_new_name(&c, to);
 	if (rc == 0)
 		note(&c, lvm_doc_rename(&c.doc, lv->node, to));
 	return commit_tree(&c, "volume renamed", rc, next);
@@ -367,14 +376,12 @@ int lvm_lv_delete(const struct lvm_request *r, const char *name, struct lvm_vg *
 {
 	const struct lvm_lv *lv;
 	struct change c;
-	int rc = change_begin(&c, r, why);
+	int rc = change_begin(&c, r, name, &lv, why);
 
 	if (rc)
 		return rc;
-	rc = find_volume(&c, name, &lv);
-	if (rc == 0)
-		lvm_doc_remove(&c.doc, lv->node);
-	return commit_tree(&c, "volume deleted", rc, next);
+	lvm_doc_remove(&c.doc, lv->node);
+	return commit_tree(&c, "volume deleted", 0, next);
 }
 
 /* ---- groups ---- */
@@ -419,7 +426,7 @@ int lvm_vg_extend(const struct lvm_request *r, const struct lvm_disk *d, unsigne
 		  struct lvm_vg **next, struct lvm_why *why)
 {
 	struct change c;
-	int rc = change_begin(&c, r, why);
+	int rc = change_begin(&c, r, NULL, NULL, why);
 
 	if (rc)
 		return rc;

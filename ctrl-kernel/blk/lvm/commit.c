@@ -264,7 +264,8 @@ int lvm_plan_make(struct lvm_plan *p, const struct lvm_vg *vg, struct lvm_disk *
 {
 	int r;
 
-	*p = (struct lvm_plan){.disks = disks};
+	*p = (struct lvm_plan){.disks = disks, .seqno = vg->seqno};
+	memcpy(p->vg_id, vg->id, sizeof(p->vg_id));
 	if (vg->read_only)
 		return lvm_fail(why, HVE_STATE, "%s", vg->why);
 	r = plan_all(p, vg, why);
@@ -289,6 +290,8 @@ static void take_over(struct lvm_plan *p)
 
 		memcpy(m->first, a->first, sizeof(m->first));
 		lvm_mda_read(m);
+		memcpy(m->vg_id, p->vg_id, sizeof(m->vg_id));
+		m->seqno = p->seqno;
 	}
 	for (uint32_t i = 0; i < p->count; i++)
 		p->disks[p->steps[i].disk]->fresh = false;
@@ -316,12 +319,7 @@ enum lvm_outcome lvm_plan_outcome(const struct lvm_plan *p)
 
 void lvm_plan_free(struct lvm_plan *p)
 {
-	while (p->buffers) {
-		struct lvm_bytes *next = p->buffers->next;
-
-		free(p->buffers);
-		p->buffers = next;
-	}
+	lvm_bytes_free(&p->buffers);
 	free(p->steps);
 	free(p->areas);
 	free(p->zeros);

@@ -31,6 +31,8 @@ struct lvm_plan {
 	bool failed;
 	struct lvm_planned *areas; /* [owns] */
 	uint32_t area_count;
+	char vg_id[LVM_ID_SIZE];
+	uint64_t seqno;
 	struct lvm_bytes *buffers; /* [owns] */
 	void *zeros;               /* [owns] */
 	int r;                     /* what went wrong while it was made */

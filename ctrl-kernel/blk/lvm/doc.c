@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/blk/lvm/doc_int.h"
+#include "ctrl-kernel/blk/sort.h"
 
 struct parse {
 	struct lvm_doc *doc;
@@ -17,6 +18,11 @@ struct parse {
 	struct lvm_why *why;
 };
 
+static char printable(char c)
+{
+	return c >= ' ' && c < 0x7f ? c : '?';
+}
+
 int lvm_fail(struct lvm_why *why, int hve, const char *format, ...)
 {
 	va_list ap;
@@ -25,6 +31,8 @@ int lvm_fail(struct lvm_why *why, int hve, const char *format, ...)
 		va_start(ap, format);
 		vsnprintf(why->text, sizeof(why->text), format, ap);
 		va_end(ap);
+		for (char *c = why->text; *c; c++) /* names may be anything */
+			*c = printable(*c);
 	}
 	return -hve;
 }
@@ -237,7 +245,7 @@ static int check_twice(const struct lvm_doc *doc, struct lvm_why *why)
 
 		all[i] = (struct place){n->parent, n->key_len, n->key};
 	}
-	qsort(all, doc->count, sizeof(*all), by_place);
+	heap_sort(all, doc->count, sizeof(*all), by_place);
 	for (uint32_t i = 1; i < doc->count && r == 0; i++)
 		if (by_place(&all[i - 1], &all[i]) == 0)
 			r = lvm_fail(why, HVE_INVAL, "the metadata has '%.*s' twice in a section",
@@ -361,7 +369,7 @@ bool lvm_item_string(const struct lvm_item *item, char *out, size_t size)
 	for (uint32_t i = 0; i < item->len && n < size; i++) {
 		if (item->s[i] == '\\' && item->s[-1] == '"' && i + 1 < item->len)
 			i++;
-		out[n++] = item->s[i];
+		out[n++] = printable(item->s[i]);
 	}
 	if (n == size)
 		return false;

@@ -16,9 +16,9 @@
 #include <stdint.h>
 #include "ctrl-kernel/rt/rt.h"
 
-#define LVM_TEXT_MAX (4u << 20) /* bytes */
+#define LVM_TEXT_MAX (2u << 20) /* bytes */
 #define LVM_DEPTH_MAX 8u
-#define LVM_NODES_MAX (1u << 18)
+#define LVM_NODES_MAX (1u << 17)
 #define LVM_NODE_NONE (-1)
 
 struct lvm_why { /* a sentence for people */
@@ -58,7 +58,7 @@ int32_t lvm_doc_find(const struct lvm_doc *doc, int32_t section, const char *key
 /* The node after `at` below `top`, depth first; begin with at = top. LVM_NODE_NONE at the end. */
 int32_t lvm_doc_walk(const struct lvm_doc *doc, int32_t top, int32_t at);
 bool lvm_doc_u64(const struct lvm_doc *doc, int32_t section, const char *key, uint64_t *out);
-/* Without quotes and escapes. False also when it does not fit. */
+/* Without quotes and escapes, what is not printable as '?'. False also when it does not fit. */
 bool lvm_doc_string(const struct lvm_doc *doc, int32_t section, const char *key, char *out,
 		    size_t size);
 /* The string with that number of an array: status, flags, tags. */
@@ -77,7 +77,7 @@ struct lvm_item {
 void lvm_items(const struct lvm_doc *doc, int32_t node, struct lvm_cursor *c);
 bool lvm_items_next(struct lvm_cursor *c, struct lvm_item *item);
 bool lvm_item_u64(const struct lvm_item *item, uint64_t *out);
-/* Without escapes; false: no string, or it does not fit. */
+/* The same; false: no string, or it does not fit. */
 bool lvm_item_string(const struct lvm_item *item, char *out, size_t size);
 
 /* Changing. NOMEM, LIMIT. */

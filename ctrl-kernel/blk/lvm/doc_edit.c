@@ -17,14 +17,19 @@ int lvm_doc_copy(struct lvm_doc *doc, const struct lvm_doc *from)
 	return 0;
 }
 
+void lvm_bytes_free(struct lvm_bytes **list)
+{
+	while (*list) {
+		struct lvm_bytes *next = (*list)->next;
+
+		free(*list);
+		*list = next;
+	}
+}
+
 void lvm_doc_free(struct lvm_doc *doc)
 {
-	while (doc->added) {
-		struct lvm_bytes *next = doc->added->next;
-
-		free(doc->added);
-		doc->added = next;
-	}
+	lvm_bytes_free(&doc->added);
 	free(doc->nodes);
 	free(doc->text);
 	*doc = (struct lvm_doc){.text = NULL};

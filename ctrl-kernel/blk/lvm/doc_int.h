@@ -10,6 +10,7 @@ struct lvm_bytes {
 	char bytes[];
 };
 
+void lvm_bytes_free(struct lvm_bytes **list);
 /* Room for one more member; the array may move. NULL: no memory, and it stays as it is. */
 void *lvm_grow(void *array, uint32_t count, uint32_t *room, size_t size) MUST_CHECK;
 /* A node at the end of parent's; key is borrowed. -> its number, or -HVE. */

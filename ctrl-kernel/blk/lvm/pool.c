@@ -156,6 +156,29 @@ int lvm_pool_make(struct lvm_pool *pool, struct lvm_disk *const disks[], unsigne
 	return 0;
 }
 
+int lvm_pool_put(struct lvm_pool *pool, struct lvm_disk *const disks[], struct lvm_vg *next)
+{
+	unsigned i = 0;
+
+	while (i < pool->count && strcmp(pool->vgs[i]->id, next->id) != 0)
+		i++;
+	if (i == pool->count) {
+		void *more = realloc(pool->vgs, (i + 1) * sizeof(*pool->vgs));
+
+		if (!more)
+			return -HVE_NOMEM;
+		pool->vgs = more;
+		pool->count++;
+	} else {
+		lvm_vg_free(pool->vgs[i]);
+	}
+	pool->vgs[i] = next;
+	for (uint32_t k = 0; k < next->pv_count; k++)
+		if (next->pvs[k].disk >= 0)
+			disks[next->pvs[k].disk]->vg = (int)i;
+	return 0;
+}
+
 void lvm_pool_free(struct lvm_pool *pool)
 {
 	for (unsigned i = 0; i < pool->count; i++)

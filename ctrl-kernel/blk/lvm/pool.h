@@ -14,8 +14,14 @@ struct lvm_pool {
 	unsigned count;
 };
 
-/* Takes the groups out of the disks, which stay and get their disk->vg. NOMEM: nothing was taken. */
+/* Takes the groups out of disks that were just scanned, which stay and get their disk->vg. NOMEM: nothing was taken. */
 int lvm_pool_make(struct lvm_pool *pool, struct lvm_disk *const disks[], unsigned count) MUST_CHECK;
+/*
+ * A group that a plan has put on the disks: in place of the one before, or a new one. Takes the group, but not on failure:
+ * NOMEM, for a new one only. That no group has its name was checked before it was made.
+ */
+int lvm_pool_put(struct lvm_pool *pool, struct lvm_disk *const disks[],
+		 struct lvm_vg *next) MUST_CHECK;
 void lvm_pool_free(struct lvm_pool *pool);
 struct lvm_vg *lvm_pool_find(const struct lvm_pool *pool, const char *name);
 

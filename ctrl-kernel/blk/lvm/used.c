@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/blk/lvm/vg_int.h"
+#include "ctrl-kernel/blk/sort.h"
 
 static int add_used(struct lvm_vg *vg, struct lvm_used u)
 {
@@ -160,7 +161,7 @@ static int read_all(struct refs *r)
 
 	for (uint32_t i = 0; i < vg->lv_count; i++)
 		r->names[i] = (struct index){vg->lvs[i].name, i};
-	qsort(r->names, vg->lv_count, sizeof(*r->names), by_name);
+	heap_sort(r->names, vg->lv_count, sizeof(*r->names), by_name);
 	for (r->lv = 0; r->lv < vg->lv_count; r->lv++) {
 		const struct lvm_lv *lv = &vg->lvs[r->lv];
 
@@ -214,7 +215,7 @@ int lvm_read_used(struct lvm_vg *vg, struct lvm_why *why)
 	if (rc)
 		return lvm_fail(why, HVE_NOMEM, "no memory");
 	if (vg->used_count)
-		qsort(vg->used, vg->used_count, sizeof(*vg->used), by_place);
+		heap_sort(vg->used, vg->used_count, sizeof(*vg->used), by_place);
 	check_overlap(vg);
 	return 0;
 }

@@ -308,7 +308,7 @@ static void settle_volume(struct lvm_vg *vg, struct lvm_lv *lv)
 		for (uint32_t k = 0; k < s->stripes; k++) {
 			const struct lvm_pv *pv = &vg->pvs[vg->areas[s->area + k].pv];
 
-			if (pv->disk < 0)
+			if (pv->disk < 0 || pv->missing)
 				lvm_lv_unsupported(lv, "physical volume %s (%s) is missing",
 						   pv->name, pv->id);
 		}

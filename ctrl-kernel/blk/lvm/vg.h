@@ -19,7 +19,7 @@
 #define LVM_WHY_SIZE 192u
 #define LVM_PVS_MAX 256u
 #define LVM_LVS_MAX 8192u
-#define LVM_SEGMENTS_MAX 65536u
+#define LVM_SEGMENTS_MAX 16384u
 #define LVM_STRIPES_MAX 128u
 #define LVM_EXTENT_SECTORS 8192u /* of groups made here: 4 MiB */
 

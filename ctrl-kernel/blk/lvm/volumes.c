@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/blk/lvm/vg_int.h"
+#include "ctrl-kernel/blk/sort.h"
 
 void lvm_lv_unsupported(struct lvm_lv *lv, const char *format, ...)
 {
@@ -128,7 +129,7 @@ static int read_segments(struct lvm_vg *vg, struct lvm_lv *lv, struct lvm_why *w
 	if (lv->segments == 0 || lv->segments != wanted)
 		return lvm_fail(why, HVE_INVAL, "volume %s has %u segments and says %u", lv->name,
 				lv->segments, (unsigned)wanted);
-	qsort(&vg->segments[lv->segment], lv->segments, sizeof(*vg->segments), by_start);
+	heap_sort(&vg->segments[lv->segment], lv->segments, sizeof(*vg->segments), by_start);
 	for (uint32_t i = 0; i < lv->segments; i++) {
 		const struct lvm_segment *s = &vg->segments[lv->segment + i];
 
