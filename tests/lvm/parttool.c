@@ -5,6 +5,7 @@
 // SRC: ctrl-kernel/blk/part/mbr.c
 // SRC: ctrl-kernel/blk/part/scan.c
 // SRC: ctrl-kernel/blk/part/signature.c
+// SRC: ctrl-kernel/blk/part/signature_scan.c
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,8 @@ static void print(const struct part_table *t)
 int main(int argc, char **argv)
 {
 	static struct part_table t;
-	struct signature_view v;
+	struct signature_scan sig;
+	const char *found;
 	struct part_scan s;
 	uint64_t bytes;
 	uint8_t *file;
@@ -59,12 +61,15 @@ int main(int argc, char **argv)
 	}
 	part_scan_end(&s);
 	print(&t);
-	v = (struct signature_view){.head = file, .head_len = bytes, .bytes = bytes};
-	if (v.head_len > SIGNATURE_HEAD)
-		v.head_len = SIGNATURE_HEAD;
-	v.tail_len = bytes < SIGNATURE_TAIL ? bytes : SIGNATURE_TAIL;
-	v.tail = file + bytes - v.tail_len;
-	printf("signature %s\n", signature_find(&v) ? signature_find(&v) : "none");
+	if (signature_scan_begin(&sig, bytes, (uint32_t)atoi(argv[1])))
+		return 1;
+	for (const struct step *step; (step = signature_scan_next(&sig))->op != STEP_END;) {
+		memcpy(step->buf, file + step->offset, step->bytes);
+		signature_scan_done(&sig, true);
+	}
+	found = signature_scan_result(&sig);
+	printf("signature %s\n", found ? found : "none");
+	signature_scan_end(&sig);
 	free(file);
 	return 0;
 }

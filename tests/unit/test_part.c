@@ -5,6 +5,7 @@
 // SRC: ctrl-kernel/blk/part/mbr.c
 // SRC: ctrl-kernel/blk/part/scan.c
 // SRC: ctrl-kernel/blk/part/signature.c
+// SRC: ctrl-kernel/blk/part/signature_scan.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -439,6 +440,37 @@ static void test_signatures(void **state)
 	}
 }
 
+/* Both ends are read, each byte once, and nothing else; what cannot be read is not taken for blank. */
+static void test_signature_scan(void **state)
+{
+	static const uint64_t sizes[] = {512, 300 << 10, 1 << 20, sizeof(disk)};
+
+	(void)state;
+	memset(disk, 0, sizeof(disk));
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
+		uint64_t bytes = sizes[i / 2], got = 0;
+		struct signature_scan s;
+
+		memcpy(disk + bytes - 512, "EFI PART", 8);
+		assert_int_equal(signature_scan_begin(&s, bytes, 512), 0);
+		while (signature_scan_next(&s)->op != STEP_END) {
+			const struct step *step = signature_scan_next(&s);
+
+			assert_true(step->bytes && step->offset + step->bytes <= bytes);
+			memcpy(step->buf, disk + step->offset, step->bytes);
+			got += step->bytes;
+			signature_scan_done(&s, i % 2 == 0 || got < 4096);
+		}
+		assert_true(i % 2 || got == s.view.head_len + s.view.tail_len);
+		assert_true(got <= SIGNATURE_HEAD + SIGNATURE_TAIL);
+		assert_string_equal(signature_scan_result(&s),
+				    i % 2 && got >= 4096 ? "something that cannot be read"
+							 : "GPT partition table");
+		signature_scan_end(&s);
+		memset(disk + bytes - 512, 0, 512);
+	}
+}
+
 static void test_signature_of_tables(void **state)
 {
 	(void)state;
@@ -468,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_signatures),
 		cmocka_unit_test(test_signature_of_tables),
+		cmocka_unit_test(test_signature_scan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
