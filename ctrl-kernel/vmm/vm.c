@@ -51,7 +51,7 @@ void vm_irq(struct vm *vm, unsigned gsi, bool level)
 
 /* ---- status ---- */
 
-static void status_publish(void)
+void vm_tell(void)
 {
 	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
 	/* It may be gone: its next instance reads the status. */
@@ -61,7 +61,7 @@ static void status_publish(void)
 static void phase_set(enum vmm_phase phase)
 {
 	the_status->phase = phase;
-	status_publish();
+	vm_tell();
 }
 
 static void fail(const char *why)
@@ -261,7 +261,7 @@ static void power_off(void)
 	the_status->phase = VMM_OFF;
 	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
 	(void)hv_vm_control(vm_handle, HV_VMC_STOP, HV_VMR_POWER_OFF);
-	status_publish();
+	vm_tell();
 }
 
 void vm_carry_out(enum vm_request what)
@@ -285,11 +285,11 @@ void vm_attach(void)
 void vm_start(void)
 {
 	if (the_status->phase == VMM_BAD_STATE)
-		status_publish();
+		vm_tell();
 	if (the_status->phase >= VMM_FAILED)
 		return;
 	if (the_vm.state->boot == BOOT_DONE)
-		status_publish(); /* back again; park_scan finds what waits */
+		vm_tell(); /* back again; park_scan finds what waits */
 	else if (rt_info()->instance > 1)
 		reset(); /* the instance before died on the way */
 	else

@@ -35,6 +35,7 @@ void rtc_reset(struct vm *vm);
 
 /* ---- vm.c, for main.c and park.c ---- */
 void vm_attach(void); /* maps the VM and claims its devices; finds what an instance before left */
+void vm_tell(void);   /* the VM's owner: the status has changed */
 void vm_start(void);  /* boots it, unless it runs */
 void vm_carry_out(enum vm_request what);
 extern struct vm the_vm;

@@ -40,7 +40,10 @@ enum vmm_command {
 	VMM_CMD_POWER_BUTTON = 1,
 	VMM_CMD_RESET = 2,
 	VMM_CMD_TEST_CRASH = 3, /* corrupts itself; only with test.hooks=1 */
-	VMM_CMD_TEST_STATE = 4  /* and its survivor pages before that */
+	VMM_CMD_TEST_STATE = 4, /* and its survivor pages before that */
+	VMM_CMD_QUIET =
+		5, /* the VM is paused: touch nothing, answer nothing, until GO; status.quiet. Holds for the next instance too */
+	VMM_CMD_GO = 6
 };
 
 struct vmm_config {
@@ -76,6 +79,8 @@ struct vmm_status {
 	uint32_t resets;    /* guest-requested or commanded resets done */
 	uint32_t boot_kind; /* 1 bzImage, 2 PVH, 3 multiboot1 */
 	uint32_t command_done;
+	uint32_t quiet; /* 1: VMM_CMD_QUIET is in force */
+	uint32_t reserved;
 	uint64_t started_ns; /* monotonic: first VM_CONTROL START */
 	char text[192];
 };
