@@ -3,9 +3,10 @@
  * The LVM code on files, for tests that let Debian's tools look at the same bytes:
  *
  *   lvmtool SECTOR DISK[,DISK...] show | create VG MDAS | extend VG DISK | lvcreate VG LV EXTENTS | resize VG LV EXTENTS |
- *       rename VG LV TO | delete VG LV | fill VG LV WORD | text VG
+ *       rename VG LV TO | delete VG LV | fill VG LV WORD | put VG LV FILE | text VG
  *
- * The last DISK of `extend` is the new one. fill writes WORD and a counter into every sector, where lvm_map() says.
+ * The last DISK of `extend` is the new one. fill writes WORD and a counter into every sector, where lvm_map()
+ * says; put writes a file.
  */
 // SRC: ctrl-kernel/blk/crc32.c
 // SRC: ctrl-kernel/blk/lvm/change.c
@@ -161,6 +162,26 @@ static int fill(const struct lvm_vg *vg, const char *lv_name, const char *word)
 	return 0;
 }
 
+/* Piece by piece, as many sectors at once as lie together. */
+static int put(const struct lvm_vg *vg, const char *lv_name, const char *file)
+{
+	const struct lvm_lv *lv = lvm_lv_find(vg, lv_name);
+	FILE *f = fopen(file, "rb");
+	uint64_t mapped = 0;
+
+	if (!lv || !f)
+		return fail("no such volume or file");
+	for (uint64_t lba = 0; lba < lvm_lv_sectors(vg, lv); lba += mapped) {
+		struct lvm_piece p;
+
+		if (lvm_map(vg, lv, lba, UINT64_MAX, &p, 1, &mapped) != 1 ||
+		    fread(m.bytes[vg->pvs[p.pv].disk] + p.lba * 512, 512, mapped, f) != mapped)
+			return fail("the file is shorter than the volume");
+	}
+	fclose(f);
+	return 0;
+}
+
 static int text(const struct lvm_vg *vg)
 {
 	size_t len;
@@ -179,6 +200,8 @@ static int change(const struct lvm_vg *vg, int argc, char **argv)
 
 	if (!strcmp(op, "fill"))
 		return fill(vg, lv, last);
+	if (!strcmp(op, "put"))
+		return put(vg, lv, last);
 	if (!strcmp(op, "text"))
 		return text(vg);
 	if (!strcmp(op, "lvcreate"))
