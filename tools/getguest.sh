@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# getguest.sh OUT: Debian's own cloud kernel (OUT/vmlinuz) and a busybox initrd (OUT/initrd.gz) for the demo and the tests.
+# getguest.sh OUT: Debian's own cloud kernel (OUT/vmlinuz) and a busybox initrd (OUT/initrd.gz) for the demo and the tests,
+# and the kernel's device-mapper modules with all that they need (OUT/modules) for tests that add them to the initrd.
 # The kernel package is checked by apt's signatures; nothing is installed.
 set -euo pipefail
 
 out=$1
-[ -f "$out/vmlinuz" ] && [ -f "$out/initrd.gz" ] && [ "$out/initrd.gz" -nt "$0" ] && exit 0
+[ -f "$out/vmlinuz" ] && [ -f "$out/initrd.gz" ] && [ -d "$out/modules" ] && [ "$out/initrd.gz" -nt "$0" ] && exit 0
 mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -33,6 +34,21 @@ copy_modules() {
 	done
 }
 
+keep_mapper_modules() {
+	local from=$work/kernel/lib/modules version file name
+	version=$(ls "$from")
+	rm -rf "$out/modules"
+	for name in drivers/md crypto/async_tx crypto/xor.ko crypto/crc32c_generic.ko arch/x86/crypto lib; do
+		for file in $(cd "$from/$version/kernel" && find "$name"* -name '*.ko*' 2>/dev/null); do
+			mkdir -p "$out/modules/$version/kernel/$(dirname "$file")"
+			case $file in
+			*.xz) xz -dc "$from/$version/kernel/$file" >"$out/modules/$version/kernel/${file%.xz}" ;;
+			*) cp "$from/$version/kernel/$file" "$out/modules/$version/kernel/$file" ;;
+			esac
+		done
+	done
+}
+
 make_initrd() {
 	local root=$work/tree
 	mkdir -p "$root"/{bin,proc,sys,dev,etc/acpi/PWRF,tmp}
@@ -56,5 +72,6 @@ make_initrd() {
 }
 
 fetch_kernel
+keep_mapper_modules
 make_initrd
 cp "$work"/kernel/boot/vmlinuz-* "$out/vmlinuz"

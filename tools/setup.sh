@@ -37,6 +37,9 @@ libclang-rt-14-dev: fuzzing
 clang-format-14: lint
 cppcheck: lint
 prometheus: tests (promtool)
+lvm2: tests (volumes of Debian's LVM)
+fdisk: tests (sfdisk)
+gdisk: tests (sgdisk)
 gdb: tests (page-table audit)
 "
 missing=()
