@@ -68,6 +68,16 @@ static void command_take(void *unused)
 	}
 }
 
+/* Taken whole before any of the queues is looked at: what rings after that rings again. */
+static void doorbells_take(void *unused)
+{
+	uint64_t word = __atomic_exchange_n(&the_page->doorbells, 0, __ATOMIC_SEQ_CST);
+
+	(void)unused;
+	if (the_status->phase == VMM_RUNNING)
+		virtio_doorbells(word);
+}
+
 static void name_set(void)
 {
 	char name[24];
@@ -84,7 +94,10 @@ int main(void)
 	vm_start();
 	name_set();
 	loop_bit_set(VMM_EVENT_PARK, park_scan, NULL);
+	loop_bit_set(VMM_EVENT_DOORBELL, doorbells_take, NULL);
 	loop_bit_set(VMM_EVENT_COMMAND, command_take, NULL);
+	if (the_status->phase == VMM_RUNNING)
+		virtio_resume(&the_vm);
 	/* Events meant for an instance before this one */
 	command_take(NULL);
 	park_scan(NULL);
