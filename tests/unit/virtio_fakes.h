@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Around the vmm's virtio devices on the host: a VM of 1 MiB whose claims, MSIs and lines are noted, the loop's jobs, an
+ * Around the vmm's virtio devices on the host: a VM of 128 KiB whose claims, MSIs and lines are noted, the loop's jobs, an
  * access as park.c makes it, and a driver that does everything by hand. All that survives an instance lies in one mapping,
  * so that a test can stop an instance at any of its stores.
  */
@@ -13,7 +13,7 @@
 
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
-#define RAM_BYTES MEBI
+#define RAM_BYTES 0x20000u
 #define SLOT 1u
 #define BAR (PCI_WINDOW + SLOT * 0x4000u)
 

@@ -159,11 +159,12 @@ static uint64_t vectors_read(struct virtio_device *d, unsigned offset, unsigned 
 /* Doublewords and quadwords only (PCI 3.0, 6.8.2). */
 static void vectors_write(struct virtio_device *d, unsigned offset, unsigned width, uint64_t value)
 {
-	struct virtio_vector *v = &d->s->vector[offset / sizeof(*v)];
+	struct virtio_vector *v;
 
 	if (width < 4 || offset % width || offset >= virtio_vectors(d) * sizeof(*v))
 		return;
 	memcpy((uint8_t *)d->s->vector + offset, &value, width);
+	v = &d->s->vector[offset / sizeof(*v)];
 	v->address &= ~3ull;
 	v->control &= VECTOR_MASKED;
 	vectors_flush(d);

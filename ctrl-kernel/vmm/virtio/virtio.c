@@ -10,6 +10,9 @@
 	(VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_DRIVER_OK | VIRTIO_FEATURES_OK | VIRTIO_FAILED)
 #define TELL_NS 1000000000ull /* a device says no more often what its driver did */
 
+/* The one being served: too large for a stack whose variables are cleared. */
+static struct vq_chain chain;
+
 uint64_t virtio_features(const struct virtio_device *d)
 {
 	return d->ops->features | VIRTIO_VERSION_1 | VIRTIO_RING_INDIRECT | VIRTIO_RING_EVENT_IDX;
@@ -71,12 +74,11 @@ void virtio_signal(struct virtio_device *d, unsigned queue)
 bool virtio_serve(struct virtio_device *d, unsigned queue,
 		  void (*fn)(struct virtio_device *d, unsigned queue, const struct vq_chain *c))
 {
-	struct vq_chain c;
 	unsigned n = 0;
 
 	do {
-		while (n < VIRTIO_TURN && virtio_take(d, queue, &c)) {
-			fn(d, queue, &c);
+		while (n < VIRTIO_TURN && virtio_take(d, queue, &chain)) {
+			fn(d, queue, &chain);
 			n++;
 		}
 	} while (n < VIRTIO_TURN && vq_listen(&d->queue[queue]));
@@ -211,10 +213,9 @@ void virtio_device_reset(struct virtio_device *d)
 static void queue_resume(struct virtio_device *d, unsigned queue)
 {
 	struct virtqueue *q = &d->queue[queue];
-	struct vq_chain c;
 
-	for (unsigned head = 0; vq_retake(q, head, &c); head = c.head + 1u)
-		d->ops->again(d, queue, &c);
+	for (unsigned head = 0; vq_retake(q, head, &chain); head = chain.head + 1u)
+		d->ops->again(d, queue, &chain);
 	if (q->broken)
 		virtio_broken(d, queue, q->broken);
 	q->signal = true;
