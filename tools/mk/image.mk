@@ -36,6 +36,9 @@ $(O)/obj/third/%.c.o: %.c $(NEWLIB)/lib/libc.a tools/mk/image.mk
 # Sources that use third-party headers need those to be there.
 $(CTRL_OBJ) $(VMM_OBJ): | $(DEPS)/.fetched
 
+# For speed: everything else is for size.
+$(O)/obj/prog/ctrl-kernel/vmm/virtio/csprng.c.o: PROG_CFLAGS += -O2
+
 $(O)/dsdt.aml: ctrl-kernel/vmm/dsdt.asl
 	$(call say,IASL,$<)
 	$(Q)mkdir -p $(@D) && iasl -we -p $(O)/dsdt $< >$(O)/dsdt.log 2>&1 || { cat $(O)/dsdt.log; exit 1; }

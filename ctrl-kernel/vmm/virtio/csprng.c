@@ -15,13 +15,14 @@ static inline uint32_t rotl(uint32_t x, unsigned n)
 	return x << n | x >> (32 - n);
 }
 
-static inline void quarter(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
-{
-	*a += *b, *d = rotl(*d ^ *a, 16);
-	*c += *d, *b = rotl(*b ^ *c, 12);
-	*a += *b, *d = rotl(*d ^ *a, 8);
-	*c += *d, *b = rotl(*b ^ *c, 7);
-}
+/* One quarter round, on the words at these places (RFC 8439, 2.1). */
+#define QUARTER(x, a, b, c, d)                                                                     \
+	do {                                                                                       \
+		x[a] += x[b], x[d] = rotl(x[d] ^ x[a], 16);                                        \
+		x[c] += x[d], x[b] = rotl(x[b] ^ x[c], 12);                                        \
+		x[a] += x[b], x[d] = rotl(x[d] ^ x[a], 8);                                         \
+		x[c] += x[d], x[b] = rotl(x[b] ^ x[c], 7);                                         \
+	} while (0)
 
 void chacha20_block(const uint32_t key[8], uint32_t counter, const uint32_t nonce[3],
 		    uint8_t out[CHACHA_BLOCK])
@@ -33,11 +34,14 @@ void chacha20_block(const uint32_t key[8], uint32_t counter, const uint32_t nonc
 
 	memcpy(x, in, sizeof(x));
 	for (unsigned i = 0; i < ROUNDS; i += 2) {
-		for (unsigned c = 0; c < 4; c++)
-			quarter(&x[c], &x[4 + c], &x[8 + c], &x[12 + c]);
-		for (unsigned c = 0; c < 4; c++)
-			quarter(&x[c], &x[4 + (c + 1) % 4], &x[8 + (c + 2) % 4],
-				&x[12 + (c + 3) % 4]);
+		QUARTER(x, 0, 4, 8, 12);
+		QUARTER(x, 1, 5, 9, 13);
+		QUARTER(x, 2, 6, 10, 14);
+		QUARTER(x, 3, 7, 11, 15);
+		QUARTER(x, 0, 5, 10, 15);
+		QUARTER(x, 1, 6, 11, 12);
+		QUARTER(x, 2, 7, 8, 13);
+		QUARTER(x, 3, 4, 9, 14);
 	}
 	for (unsigned i = 0; i < 16; i++)
 		x[i] += in[i];
@@ -52,31 +56,19 @@ static bool cpu_has(uint32_t leaf, bool in_ecx, uint32_t bit)
 	return (in_ecx ? c : b) & bit;
 }
 
-static bool rdrand(uint64_t *out)
-{
-	bool ok;
-
-	__asm__ volatile("rdrand %0" : "=r"(*out), "=@ccc"(ok));
-	return ok;
-}
-
-static bool rdseed(uint64_t *out)
-{
-	bool ok;
-
-	__asm__ volatile("rdseed %0" : "=r"(*out), "=@ccc"(ok));
-	return ok;
-}
-
 /* XORed into the key: a generator that is bad, or absent, takes nothing away. */
-static void mix_in(struct csprng *g, bool (*from)(uint64_t *))
+static void mix_in(struct csprng *g, bool seed)
 {
 	for (unsigned i = 0; i < 8; i += 2) {
 		uint64_t r = 0;
 		bool ok = false;
 
-		for (int tries = 0; !ok && tries < CPU_TRIES; tries++)
-			ok = from(&r);
+		for (int tries = 0; !ok && tries < CPU_TRIES; tries++) {
+			if (seed)
+				__asm__ volatile("rdseed %0" : "=r"(r), "=@ccc"(ok));
+			else
+				__asm__ volatile("rdrand %0" : "=r"(r), "=@ccc"(ok));
+		}
 		g->key[i] ^= (uint32_t)r;
 		g->key[i + 1] ^= (uint32_t)(r >> 32);
 	}
@@ -98,9 +90,9 @@ void csprng_init(struct csprng *g, const uint64_t seed[4])
 {
 	memcpy(g->key, seed, sizeof(g->key));
 	if (cpu_has(7, false, CPUID_RDSEED))
-		mix_in(g, rdseed);
+		mix_in(g, true);
 	if (cpu_has(1, true, CPUID_RDRAND))
-		mix_in(g, rdrand);
+		mix_in(g, false);
 	refill(g);
 }
 
