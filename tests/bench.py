@@ -27,6 +27,7 @@ BOUNDS = {
     "hypercall": ("hypercall nobody knows", "2,615", "8,847", 250),
     "hlt_self_ipi": ("self-IPI woken from HLT", "–", "12,542", 1500),
     "timer_wake": ("timer wake from HLT, overhead", "9,900", "–", 2000),
+    "rng_request": ("64 random bytes from virtio-rng, doorbell to interrupt handler, vCPU in HLT", "–", "–", 6000),
     "ready_ms": ("power-on to \"management ready\", static address, virtual ms", "8,960", "–", 500),
     "create_minstr": ("create + start of a 128 MiB VM to its first instruction, M instructions", "580", "–", 40),
     "host_kib": ("hypervisor + control side memory on a 2 GiB machine, KiB", "171,008", "–", 32 * 1024),

@@ -19,6 +19,7 @@ RING3 = {
     "ctrl-kernel/rt": [],
     "ctrl-kernel/loop": ["ctrl-kernel/rt"],
     "ctrl-kernel/vmm": ["ctrl-kernel/rt", "ctrl-kernel/loop"],
+    "ctrl-kernel/vmm/virtio": ["ctrl-kernel/rt", "ctrl-kernel/loop", "ctrl-kernel/vmm"],
     "drivers": ["ctrl-kernel/rt", "ctrl-kernel/loop", "net/nic.h"],
     "net": ["ctrl-kernel/rt", "ctrl-kernel/loop"],
     "ctrl-kernel/blk": ["ctrl-kernel/rt"],

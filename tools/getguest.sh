@@ -20,11 +20,14 @@ fetch_kernel() {
 	dpkg-deb -x "$work"/linux-image-*.deb "$work/kernel"
 }
 
-# Modules the initrd needs: the ACPI power button (not built into Debian's kernel).
+# Modules the initrd needs and Debian's kernel does not have built in, in the order of loading: the ACPI power button, virtio.
+modules="button evdev virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng"
+
 copy_modules() {
 	local name file
 	mkdir -p "$work/tree/lib/modules"
-	for name in button evdev; do
+	echo "$modules" >"$work/tree/lib/modules/order"
+	for name in $modules; do
 		file=$(find "$work/kernel/lib/modules" -name "$name.ko*" | head -n 1)
 		[ -n "$file" ] || continue
 		case $file in
@@ -59,7 +62,7 @@ make_initrd() {
 		mount -t proc proc /proc
 		mount -t sysfs sys /sys
 		mount -t devtmpfs dev /dev 2>/dev/null
-		for m in /lib/modules/*.ko; do [ -f "$m" ] && insmod "$m" 2>/dev/null; done
+		for m in $(cat /lib/modules/order); do insmod "/lib/modules/$m.ko" 2>/dev/null; done
 		acpid -d -l /dev/null >/dev/null 2>&1 &
 		echo "guest userspace up: $(uname -r), $(nproc) CPUs, $(awk '/MemTotal/ {print $2}' /proc/meminfo) kB, $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 		for word in $(cat /proc/cmdline); do case $word in run=*) sh -c "$(echo "${word#run=}" | tr , ' ')" ;; esac; done

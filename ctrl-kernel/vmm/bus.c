@@ -5,14 +5,31 @@
 
 #include <assert.h>
 
-void bus_add(struct bus *b, uint32_t space, uint64_t base, uint64_t len, bus_fn fn, void *dev)
+bool bus_free(const struct bus *b, uint32_t space, uint64_t base, uint64_t len)
 {
-	assert(b->n < BUS_RANGES_MAX && len > 0);
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct bus_range *r = &b->ranges[i];
 
-		assert(r->space != space || base + len <= r->base || r->base + r->len <= base);
+		if (r->space == space && base < r->base + r->len && r->base < base + len)
+			return false;
 	}
+	return true;
+}
+
+void bus_remove(struct bus *b, uint32_t space, uint64_t base)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		if (b->ranges[i].space != space || b->ranges[i].base != base)
+			continue;
+		b->ranges[i] = b->ranges[--b->n];
+		b->last = NULL; /* what it pointed to may have moved */
+		return;
+	}
+}
+
+void bus_add(struct bus *b, uint32_t space, uint64_t base, uint64_t len, bus_fn fn, void *dev)
+{
+	assert(b->n < BUS_RANGES_MAX && len > 0 && bus_free(b, space, base, len));
 	b->ranges[b->n] = (struct bus_range){base, len, fn, dev, space};
 	b->last = &b->ranges[b->n++];
 }

@@ -31,6 +31,10 @@ struct bus {
 
 /* A range that does not overlap another; a full table or an overlap is a bug of ours. */
 void bus_add(struct bus *b, uint32_t space, uint64_t base, uint64_t len, bus_fn fn, void *dev);
+/* The range at base, if there is one, is gone. */
+void bus_remove(struct bus *b, uint32_t space, uint64_t base);
+/* Is nobody in [base, base + len)? */
+bool bus_free(const struct bus *b, uint32_t space, uint64_t base, uint64_t len);
 uint64_t bus_access(struct bus *b, uint32_t access, uint64_t addr, unsigned width, uint64_t value);
 
 #endif

@@ -10,7 +10,10 @@
 /* The record stays as it is until we answer it. RESUME may be refused: the VM was stopped or reset meanwhile. */
 static bool answer(unsigned index, const volatile struct hv_mailbox *m, uint64_t seq)
 {
-	uint64_t value = bus_access(&the_vm.bus, m->access, m->addr, m->width, m->value);
+	uint64_t value;
+
+	the_vm.parked = m;
+	value = bus_access(&the_vm.bus, m->access, m->addr, m->width, m->value);
 
 	if (__builtin_expect(the_vm.request != VM_REQ_NONE, 0)) {
 		vm_carry_out(the_vm.request); /* that vCPU does not go on */

@@ -15,6 +15,7 @@ enum { ADDRESS = 0, RESET = PORT_RESET - PORT_PCI_ADDRESS, DATA = 4 }; /* offset
 #define ADDRESS_ENABLE 0x80000000u
 #define ADDRESS_BITS 0x80fffffcu
 #define COMMAND_BITS 0x0406u /* memory, bus master, INTx disable; no I/O BARs */
+#define INTX_LINES 4u
 
 static const struct pci_identity host_bridge = {
 	.vendor = 0x1b36,
@@ -24,6 +25,15 @@ static const struct pci_identity host_bridge = {
 
 /* Which bits of each configuration space a guest may write. */
 static uint8_t write_mask[PCI_SLOTS][PCI_CONFIG_BYTES];
+static struct pci_function functions[PCI_SLOTS]; /* bar_bytes 0: the slot has none */
+
+static uint32_t get(const uint8_t *at, unsigned bytes)
+{
+	uint32_t value = 0;
+
+	memcpy(&value, at, bytes);
+	return value;
+}
 
 static void put(uint8_t *at, uint32_t value, unsigned bytes)
 {
@@ -42,6 +52,115 @@ void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *i
 	put(c + PCI_SUBSYSTEM, id->subsystem_vendor | (uint32_t)id->subsystem << 16, 4);
 	put(c + PCI_INTERRUPT_PIN, id->interrupt_pin, 1);
 	put(c + PCI_VENDOR, id->vendor, 2); /* last: now the slot is taken */
+}
+
+void pci_config_set(struct vm *vm, unsigned slot, unsigned reg, uint32_t value, unsigned bytes)
+{
+	put(&vm->state->pci.config[slot][reg], value, bytes);
+}
+
+void pci_config_mask(unsigned slot, unsigned reg, uint32_t mask, unsigned bytes)
+{
+	put(&write_mask[slot][reg], mask, bytes);
+}
+
+uint32_t pci_config_get(struct vm *vm, unsigned slot, unsigned reg, unsigned width)
+{
+	return get(&vm->state->pci.config[slot][reg], width);
+}
+
+/* ---- INTx: the slots that share a line are OR-ed ---- */
+
+static void intx_update(struct vm *vm, unsigned slot)
+{
+	unsigned line = slot % INTX_LINES;
+	bool level = false;
+
+	for (unsigned s = line; s < PCI_SLOTS; s += INTX_LINES) {
+		const uint8_t *c = vm->state->pci.config[s];
+
+		if ((c[PCI_STATUS] & PCI_STATUS_INTX) &&
+		    !(get(c + PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF))
+			level = true;
+	}
+	vm_irq(vm, GSI_PCI + line, level);
+}
+
+void pci_intx_set(struct vm *vm, unsigned slot, bool level)
+{
+	uint8_t *status = &vm->state->pci.config[slot][PCI_STATUS];
+
+	*status = (uint8_t)(level ? *status | PCI_STATUS_INTX : *status & ~PCI_STATUS_INTX);
+	intx_update(vm, slot);
+}
+
+/* ---- BAR 0 ---- */
+
+/* Where the registers want it; 0: nowhere. The bridge forwards its window and nothing else. */
+static uint32_t bar_wanted(struct vm *vm, unsigned slot)
+{
+	const uint8_t *c = vm->state->pci.config[slot];
+	uint32_t bytes = functions[slot].bar_bytes;
+	uint32_t base = get(c + PCI_BAR0, 4) & ~(bytes - 1);
+
+	if (!(get(c + PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) || base < PCI_WINDOW ||
+	    base > PCI_WINDOW_END - bytes)
+		return 0;
+	return base;
+}
+
+static void bar_map(struct vm *vm, const struct pci_function *f, uint32_t base)
+{
+	*f->mapped = base;
+	bus_add(&vm->bus, HV_SPACE_MMIO, base, f->bar_bytes, f->bar, f->dev);
+	for (unsigned i = 0; i < f->n_regions; i++) {
+		const struct pci_region *r = &f->regions[i];
+
+		vm_claim(HV_SPACE_MMIO, base + r->offset, r->bytes, r->kind, r->bit);
+	}
+}
+
+static void bar_unmap(struct vm *vm, const struct pci_function *f)
+{
+	uint64_t base = *f->mapped;
+
+	for (unsigned i = 0; i < f->n_regions; i++)
+		vm_unclaim(HV_SPACE_MMIO, base + f->regions[i].offset, f->regions[i].bytes);
+	bus_remove(&vm->bus, HV_SPACE_MMIO, base);
+	*f->mapped = 0;
+}
+
+/* First all that go, then all that come: two functions may change places. */
+void pci_bars_update(struct vm *vm)
+{
+	for (unsigned s = 0; s < PCI_SLOTS; s++) {
+		const struct pci_function *f = &functions[s];
+
+		if (f->bar_bytes && *f->mapped && *f->mapped != bar_wanted(vm, s))
+			bar_unmap(vm, f);
+	}
+	for (unsigned s = 0; s < PCI_SLOTS; s++) {
+		const struct pci_function *f = &functions[s];
+		uint32_t base = f->bar_bytes ? bar_wanted(vm, s) : 0;
+
+		if (base && !*f->mapped && bus_free(&vm->bus, HV_SPACE_MMIO, base, f->bar_bytes))
+			bar_map(vm, f, base);
+	}
+}
+
+void pci_bars_restore(struct vm *vm)
+{
+	for (unsigned s = 0; s < PCI_SLOTS; s++) {
+		const struct pci_function *f = &functions[s];
+		uint32_t base = f->bar_bytes ? bar_wanted(vm, s) : 0;
+
+		if (base && *f->mapped == base &&
+		    bus_free(&vm->bus, HV_SPACE_MMIO, base, f->bar_bytes))
+			bar_map(vm, f, base);
+	}
+	pci_bars_update(vm);
+	for (unsigned line = 0; line < INTX_LINES; line++)
+		intx_update(vm, line);
 }
 
 static void mask_set(unsigned slot)
@@ -69,6 +188,8 @@ uint32_t pci_config_read(struct vm *vm, unsigned slot, unsigned reg, unsigned wi
 		return UINT32_MAX;
 	if (reg >= PCI_CONFIG_BYTES)
 		return 0; /* no extended capabilities */
+	if (functions[slot].bar_bytes)
+		functions[slot].before_read(functions[slot].dev, reg, width);
 	memcpy(&value, &vm->state->pci.config[slot][reg], width);
 	return value;
 }
@@ -85,6 +206,13 @@ void pci_config_write(struct vm *vm, unsigned slot, unsigned reg, unsigned width
 
 		c[reg + i] = (uint8_t)((c[reg + i] & ~mask) | (value & mask));
 	}
+	if (!functions[slot].bar_bytes)
+		return;
+	if (reg < PCI_CAPABILITIES) {
+		pci_bars_update(vm);
+		intx_update(vm, slot);
+	}
+	functions[slot].written(functions[slot].dev, reg, width);
 }
 
 static uint64_t data_access(struct vm *vm, unsigned byte, unsigned width, bool write,
@@ -137,8 +265,17 @@ void pci_reset(struct vm *vm)
 	pci_function_set(vm, 0, &host_bridge);
 }
 
+void pci_function_attach(unsigned slot, const struct pci_function *f)
+{
+	functions[slot] = *f;
+	mask_set(slot);
+	put(write_mask[slot] + PCI_BAR0, ~(f->bar_bytes - 1), 4);
+}
+
 void pci_attach(struct vm *vm)
 {
+	memset(functions, 0, sizeof(functions));
+	memset(write_mask, 0, sizeof(write_mask));
 	mask_set(0);
 	bus_add(&vm->bus, HV_SPACE_PIO, PORT_PCI_ADDRESS, 8, port_access, vm);
 	bus_add(&vm->bus, HV_SPACE_MMIO, HV_GPA_ECAM, ECAM_BYTES, ecam_access, vm);

@@ -3,6 +3,14 @@
  * PCI functions on bus 0: a configuration space in the survivor pages and a mask of the bits a guest may write
  * (which is all that BAR sizing needs). Devices call this when they attach; the content of a surviving
  * configuration space stays.
+ *
+ * BAR 0 decodes where the guest put it, while memory decode is on, inside the bridge's window and where no other
+ * function decodes. What hv has claimed for it stands in `*mapped`, in the survivor pages:
+ *
+ *	unclaim the old place | *mapped = 0 | *mapped = new place | claim there
+ *
+ * and the configuration register was written before. So an instance that finds *mapped as the registers say claims
+ * there (again), and one that finds another value unclaims that (again) first.
  */
 #ifndef VMM_PCI_H
 #define VMM_PCI_H
@@ -30,6 +38,43 @@ struct pci_identity {
 	uint8_t revision;
 	uint8_t interrupt_pin; /* 0: none, 1..4: INTA..INTD */
 };
+
+#define PCI_REGIONS_MAX 5u
+#define PCI_COMMAND_MEMORY 0x0002u
+#define PCI_COMMAND_MASTER 0x0004u
+#define PCI_COMMAND_INTX_OFF 0x0400u
+#define PCI_STATUS_INTX 0x08u
+#define PCI_STATUS_CAPABILITIES 0x10u
+
+struct pci_region { /* of BAR 0, as hv is told of it */
+	uint32_t offset, bytes;
+	uint32_t kind, bit; /* enum hv_claim and what it takes */
+};
+
+/* What a device says of its function, at each start; [borrows] all that it points to. */
+struct pci_function {
+	uint32_t bar_bytes; /* of BAR 0, 32-bit memory; a power of two */
+	unsigned n_regions;
+	struct pci_region regions[PCI_REGIONS_MAX];
+	bus_fn bar; /* accesses to BAR 0 that park */
+	/* Before a read of the configuration space: may bring it up to date. After a write: the bits that can be
+	 * written are. */
+	void (*before_read)(void *dev, unsigned reg, unsigned width);
+	void (*written)(void *dev, unsigned reg, unsigned width);
+	void *dev;
+	uint32_t *mapped; /* survivor pages: where hv has it; 0: nowhere */
+};
+
+void pci_function_attach(unsigned slot, const struct pci_function *f);
+/* `bytes` of `value` at `reg`, whatever the guest may write there; and which of those bits it may write. */
+void pci_config_set(struct vm *vm, unsigned slot, unsigned reg, uint32_t value, unsigned bytes);
+void pci_config_mask(unsigned slot, unsigned reg, uint32_t mask, unsigned bytes);
+/* The device's own look at it; reg + width is inside. */
+uint32_t pci_config_get(struct vm *vm, unsigned slot, unsigned reg, unsigned width);
+/* INTA of the slot: asserted or not. */
+void pci_intx_set(struct vm *vm, unsigned slot, bool level);
+/* After a change of registers that was not the guest's. */
+void pci_bars_update(struct vm *vm);
 
 /* Sets up an empty slot, at attach and again at reset. */
 void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *id);

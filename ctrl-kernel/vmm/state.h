@@ -9,7 +9,8 @@
  *	     +------------- reset asked (guest or command) --------+
  *
  * An instance that finds BOOT_NEEDED does the whole of it again. An access that was answered in the state but
- * not yet by VCPU_RESUME is delivered again: register accesses are therefore idempotent.
+ * not yet by VCPU_RESUME is delivered again: register accesses are therefore idempotent. The one that cannot be, a
+ * virtio ISR register that a read clears, remembers the access that it answered (struct virtio_device_state).
  */
 #ifndef VMM_STATE_H
 #define VMM_STATE_H
@@ -19,7 +20,7 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 
 #define PCI_SLOTS 8u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
@@ -47,6 +48,60 @@ struct pci_state {        /* pci.c */
 	uint8_t config[PCI_SLOTS][PCI_CONFIG_BYTES];
 };
 
+#define VIRTIO_QUEUES_MAX 8u                       /* of a device */
+#define VIRTIO_VECTORS_MAX (VIRTIO_QUEUES_MAX + 1) /* one for the configuration */
+#define VIRTIO_QUEUE_SIZE_MAX 256u
+
+/*
+ * One queue (virtio/virtqueue.c). What changes for each chain is published by one store, to `log`, which says how far
+ * both rings are and what the last step was; `in_flight` is brought up to it after that, and by the next instance again:
+ *
+ *	take:      log = {avail + 1, used, head, TAKEN}        -> bit `head` set
+ *	complete:  used ring entry, log = {avail, used + 1, head, COMPLETED}
+ *	                                                       -> bit `head` clear, used->idx in guest memory = used + 1
+ *
+ * Before the store the step has not happened: the chain is still to be taken, the request still in flight (done again,
+ * which its device allows), its used ring entry not seen by anybody. After it, it has: an instance that comes next
+ * makes bit and index follow, does what is in flight again, and interrupts, for the last decision to may be lost.
+ * The rest is set by the driver while the queue is off; `enabled` is stored last and cleared first.
+ */
+struct virtio_queue_state {
+	uint64_t log; /* avail | used << 16 | head << 32 | step << 48 */
+	uint64_t in_flight[VIRTIO_QUEUE_SIZE_MAX / 64];
+	uint64_t desc, driver, device; /* guest-physical */
+	uint16_t size, vector;
+	uint32_t enabled;
+};
+
+struct virtio_vector { /* MSI-X, PCI 3.0 6.8.2.6 .. 9 */
+	uint64_t address;
+	uint32_t data, control;
+};
+
+/*
+ * One device: its registers. A register is one store. Reset takes several: VIRTIO_RESETTING in `status` is set before,
+ * status = 0 is the last, and an instance that finds it set does all of them again.
+ * isr: bits | what the last read got << 8 | vCPU << 16 | its parked access' seq << 32; one store clears the bits and
+ * says for which access, so that the same access asked again by the next instance gets the same bits.
+ */
+struct virtio_device_state {
+	uint64_t isr;
+	uint64_t driver_features;
+	uint32_t status;  /* the register's 8 bits, VIRTIO_RESETTING */
+	uint32_t mapped;  /* pci.h: where BAR 0 is claimed */
+	uint32_t pending; /* MSI-X pending bits */
+	uint32_t generation;
+	uint32_t device_feature_select, driver_feature_select;
+	uint16_t queue_select, config_vector;
+	uint32_t reserved;
+	struct virtio_vector vector[VIRTIO_VECTORS_MAX];
+	struct virtio_queue_state queue[VIRTIO_QUEUES_MAX];
+};
+
+struct virtio_state {
+	struct virtio_device_state device[PCI_SLOTS]; /* by slot; zero where there is none */
+};
+
 struct vmm_state {
 	uint32_t magic, version;
 	uint32_t boot; /* enum state_boot */
@@ -54,6 +109,7 @@ struct vmm_state {
 	struct pm_state pm;
 	struct rtc_state rtc;
 	struct pci_state pci;
+	struct virtio_state virtio;
 };
 _Static_assert(sizeof(struct vmm_status) <= 4096, "status page");
 _Static_assert(sizeof(struct vmm_state) <= (VMM_SURVIVOR_PAGES - 1) * 4096, "survivor pages");

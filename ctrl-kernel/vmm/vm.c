@@ -30,6 +30,7 @@ static const struct {
 	{pci_attach, pci_reset},
 	{platform_attach, platform_reset},
 	{rtc_attach, rtc_reset},
+	{virtio_attach, virtio_reset},
 };
 
 extern const uint8_t dsdt_aml[]; /* dsdt.S */
@@ -37,7 +38,7 @@ extern const uint32_t dsdt_aml_bytes;
 
 struct vm the_vm;
 struct vmm_status *the_status;
-const volatile struct hv_vm_page *the_page;
+volatile struct hv_vm_page *the_page;
 
 static struct guest ram;
 static uint32_t vm_handle;
@@ -47,6 +48,26 @@ void vm_irq(struct vm *vm, unsigned gsi, bool level)
 	(void)vm;
 	(void)hv_vm_irq_line(vm_handle, gsi,
 			     level); /* refused only when the VM is being destroyed */
+}
+
+void vm_msi(struct vm *vm, uint64_t address, uint32_t data)
+{
+	(void)vm;
+	(void)hv_vm_msi(vm_handle, address, data); /* one that is no interrupt message is lost */
+}
+
+void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32_t bit)
+{
+	int r = hv_vm_claim(vm_handle, space, base, len, kind, bit);
+
+	if (r != 0 && r != -HVE_EXIST) /* EXIST: claimed by the instance before */
+		rt_die("cannot claim 0x%llx: %s", (unsigned long long)base, rt_strerror(r));
+}
+
+void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
+{
+	(void)hv_vm_unclaim(vm_handle, space, base,
+			    len); /* NOENT: the instance before came so far */
 }
 
 /* ---- status ---- */
@@ -107,7 +128,7 @@ static void memory_attach(void)
 	slot_map(HV_SLOT_CONFIG, VMM_CONFIG_PAGES, VA_CONFIG, HVP_READ, "configuration");
 	slot_map(HV_SLOT_SURVIVOR, VMM_SURVIVOR_PAGES, VA_SURVIVOR, HVP_READ | HVP_WRITE,
 		 "survivor pages");
-	the_page = (const volatile struct hv_vm_page *)VA_PAGE;
+	the_page = (volatile struct hv_vm_page *)VA_PAGE;
 	the_status = (struct vmm_status *)VA_SURVIVOR;
 	the_vm.state = (struct vmm_state *)(VA_SURVIVOR + HV_PAGE_SIZE);
 	the_vm.config = (const struct vmm_config *)VA_CONFIG;
@@ -115,14 +136,25 @@ static void memory_attach(void)
 	    the_vm.config->vcpus > HV_VCPUS_MAX)
 		rt_die("the configuration has another version than this program");
 	ram = (struct guest){(uint8_t *)VMM_RAM_VA, the_vm.config->ram_bytes};
+	the_vm.ram = &ram;
 	slot_map(HV_SLOT_RAM, ram.bytes / HV_PAGE_SIZE, VMM_RAM_VA, HVP_READ | HVP_WRITE, "RAM");
+}
+
+static bool virtio_usable(const struct vmm_state *s)
+{
+	char why[VIRTIO_WHY_MAX];
+
+	if (virtio_state_check(&s->virtio, why))
+		return true;
+	rt_log("the state that was left cannot be used: %s", why);
+	return false;
 }
 
 /* Could an instance of this version have left that? Values that index something are in range. */
 static bool state_usable(const struct vmm_state *s)
 {
 	return s->magic == STATE_MAGIC && s->version == STATE_VERSION && s->boot <= BOOT_DONE &&
-	       s->rtc.index < CMOS_BYTES && the_status->phase <= VMM_OFF;
+	       s->rtc.index < CMOS_BYTES && the_status->phase <= VMM_OFF && virtio_usable(s);
 }
 
 /* The first instance finds zeros. */
@@ -146,12 +178,10 @@ static void devices_attach(void)
 		devices[i].attach(&the_vm);
 	for (unsigned i = 0; i < the_vm.bus.n; i++) {
 		const struct bus_range *b = &the_vm.bus.ranges[i];
-		int r = hv_vm_claim(vm_handle, b->space, b->base, b->len, HV_CLAIM_PARK, 0);
 
-		if (r != 0 && r != -HVE_EXIST) /* EXIST: claimed by the instance before */
-			rt_die("cannot claim 0x%llx: %s", (unsigned long long)b->base,
-			       rt_strerror(r));
+		vm_claim(b->space, b->base, b->len, HV_CLAIM_PARK, 0);
 	}
+	pci_bars_restore(&the_vm);
 }
 
 /* ---- boot ---- */

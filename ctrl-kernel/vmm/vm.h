@@ -16,22 +16,38 @@ enum vm_request { VM_REQ_NONE = 0, VM_REQ_RESET = 1, VM_REQ_OFF = 2 };
 struct vm {
 	const struct vmm_config *config; /* read-only page of ctrl */
 	struct vmm_state *state;         /* survivor pages */
+	const struct guest *ram;         /* [borrows] */
 	struct bus bus;
 	enum vm_request request;
+	bool quiet; /* VMM_CMD_QUIET: nothing is begun */
+	const volatile struct hv_mailbox *parked; /* [borrows] the access that is being answered */
 };
 
 /* vm.c; host tests bring their own. */
 void vm_irq(struct vm *vm, unsigned gsi, bool level);
+void vm_msi(struct vm *vm, uint64_t address, uint32_t data);
+/* What is claimed by the instance before is claimed; what is not claimed at all is given up. */
+void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32_t bit);
+void vm_unclaim(uint32_t space, uint64_t base, uint64_t len);
 
 /* ---- devices: each is attach (ranges, and state unless it survived), reset ---- */
 void pci_attach(struct vm *vm);
 void pci_reset(struct vm *vm);
+void pci_bars_restore(struct vm *vm); /* when all devices are attached */
 void platform_attach(struct vm *vm);
 void platform_reset(struct vm *vm);
 void platform_power_button(struct vm *vm);
 uint64_t platform_reset_port(struct vm *vm, bool write, uint64_t value); /* 0xcf9, for pci.c */
 void rtc_attach(struct vm *vm);
 void rtc_reset(struct vm *vm);
+void virtio_attach(struct vm *vm); /* virtio/devices.c */
+void virtio_reset(struct vm *vm);
+/* Goes on where the instance before left off; when the VM's other devices are there. */
+void virtio_resume(struct vm *vm);
+void virtio_doorbells(uint64_t word); /* hv_vm_page.doorbells, taken */
+/* Could an instance have left that? Else false and why. */
+#define VIRTIO_WHY_MAX 64u
+bool virtio_state_check(const struct virtio_state *s, char why[VIRTIO_WHY_MAX]);
 
 /* ---- vm.c, for main.c and park.c ---- */
 void vm_attach(void); /* maps the VM and claims its devices; finds what an instance before left */
@@ -40,7 +56,7 @@ void vm_start(void);  /* boots it, unless it runs */
 void vm_carry_out(enum vm_request what);
 extern struct vm the_vm;
 extern struct vmm_status *the_status;
-extern const volatile struct hv_vm_page *the_page;
+extern volatile struct hv_vm_page *the_page;
 
 /* ---- park.c ---- */
 void park_scan(void *unused);

@@ -174,6 +174,8 @@ static void svm_load(struct vcpu *v, struct cpu *c)
 		wrmsr(MSR_TSC_AUX, a->tsc_aux);
 	if ((a->vmcb->dr7 & 0xff) && !svm_features.dr_leak)
 		svm_dr_load(a);
+	if (UNLIKELY(a->after & AFTER_INJECTION))
+		svm_injected(a);
 }
 
 static void svm_save(struct vcpu *v)

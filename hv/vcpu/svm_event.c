@@ -4,6 +4,7 @@
  */
 #include "hv/vcpu/svm_vmcb.h"
 #include "hv/cpu/x86.h"
+#include "hv/plat/plat.h"
 
 /* The IRET that ends an NMI handler exits before it runs; it has run as soon as rip is another. */
 static bool nmi_open(struct vcpu *v, struct svm_vcpu *a)
@@ -82,6 +83,19 @@ static void hold(struct vcpu *v, uint64_t event)
 	}
 }
 
+/*
+ * QEMU 7.2 delivers an injected interrupt in VMRUN and leaves its number in a word that says what is still to be delivered
+ * (helper_vmrun); whatever makes it leave the CPU's loop before the guest's next exit, as each kick of any CPU does where one
+ * thread runs them all, delivers it again, into a handler that has interrupts off. An interrupt that waits here makes the
+ * guest exit at once, and then the word is overwritten.
+ */
+void svm_injected(struct svm_vcpu *a)
+{
+	a->after |= AFTER_INJECTION;
+	if (UNLIKELY(cpu_features.tcg && n_cpus > 1))
+		ipi_send(this_cpu()->index, VEC_POSTED);
+}
+
 void svm_inject(struct vcpu *v, const struct vcpu_event *e)
 {
 	static const uint8_t kinds[] = {[EVENT_INTR] = EVENT_KIND_INTR,
@@ -104,7 +118,7 @@ void svm_inject(struct vcpu *v, const struct vcpu_event *e)
 		svm_block_nmi(a);
 	}
 	b->event_inject = event;
-	a->after |= AFTER_INJECTION;
+	svm_injected(a);
 }
 
 /* A virtual interrupt of the highest priority that is never delivered: it exits when the guest could take it. For NMIs
@@ -141,5 +155,5 @@ void svm_broken_delivery(struct vcpu *v)
 		return;
 	}
 	a->vmcb->event_inject = event;
-	a->after |= AFTER_INJECTION;
+	svm_injected(a);
 }

@@ -268,6 +268,7 @@ void svm_inject(struct vcpu *v, const struct vcpu_event *e);
 void svm_window(struct vcpu *v, unsigned event_type, bool wanted);
 void svm_broken_delivery(struct vcpu *v);
 void svm_block_nmi(struct svm_vcpu *a); /* until its IRET */
+void svm_injected(struct svm_vcpu *a);  /* event_inject holds an event for the next entry */
 void svm_iret(struct vcpu *v);
 bool svm_stepped(struct vcpu *v);
 /* svm_state.c */

@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import bench  # noqa: E402
 
 NAMES = {
-    bench.exits: ["cpuid", "rdmsr", "wrmsr", "port_nobody", "port_vmm", "mmio_nobody", "doorbell_port", "doorbell_mmio", "self_ipi", "eoi", "hypercall", "hlt_self_ipi", "timer_wake"],
+    bench.exits: ["cpuid", "rdmsr", "wrmsr", "port_nobody", "port_vmm", "mmio_nobody", "doorbell_port", "doorbell_mmio", "self_ipi", "eoi", "hypercall", "hlt_self_ipi", "timer_wake", "rng_request"],
     bench.ready: ["ready_ms"],
     bench.memory: ["host_kib", "guest_kib"],
     bench.create: ["create_minstr"],

@@ -27,6 +27,16 @@ void vm_irq(struct vm *v, unsigned gsi, bool level)
 	irq_level[gsi] = level;
 }
 
+void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32_t bit)
+{
+	fail_msg("no function here has a BAR");
+}
+
+void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
+{
+	fail_msg("no function here has a BAR");
+}
+
 static uint64_t in(unsigned port, unsigned width)
 {
 	uint64_t mask = width == 8 ? UINT64_MAX : (1ull << width * 8) - 1;

@@ -13,6 +13,12 @@
 // SRC: ctrl-kernel/vmm/elf.c
 // SRC: ctrl-kernel/vmm/regs.c
 // SRC: ctrl-kernel/vmm/guest.c
+// SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/virtio/transport.c
+// SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/rng.c
+// SRC: ctrl-kernel/vmm/virtio/csprng.c
 // SRC: ctrl-kernel/loop/loop.c
 // SRC: ctrl-kernel/rt/fmt.c
 // FLAGS: -fno-sanitize=address
@@ -108,6 +114,16 @@ static int64_t claim(uint64_t base)
 	return 0;
 }
 
+static int64_t unclaim(uint64_t base)
+{
+	for (unsigned i = 0; i < n_claims; i++)
+		if (claims[i] == base) {
+			claims[i] = claims[--n_claims];
+			return 0;
+		}
+	return -HVE_NOENT;
+}
+
 static void note(const char *format, uint64_t a, uint64_t b, uint64_t c)
 {
 	size_t used = strlen(trace);
@@ -145,6 +161,9 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 	case HVC_VM_CLAIM:
 		r.status = claim(c);
 		break;
+	case HVC_VM_UNCLAIM:
+		r.status = unclaim(c);
+		break;
 	case HVC_VCPU_SET:
 		note("set(%lu,%#lx) ", b, ((const struct hv_vcpu_regs *)c)->rip, 0);
 		break;
@@ -163,6 +182,7 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 		posts++;
 		break;
 	case HVC_VM_IRQ_LINE:
+	case HVC_VM_MSI:
 	case HVC_HANDLE_CLOSE:
 		break;
 	default:
@@ -341,6 +361,7 @@ static void test_random_state(void **state)
 	for (unsigned n = 0; n < 3000; n++) {
 		uint8_t *at;
 
+		n_claims = 0;
 		status_at_stop->phase = VMM_STARTING;
 		memset((uint8_t *)status_at_stop + 4096, 0, sizeof(struct vmm_state));
 		instance_start(1);
@@ -351,12 +372,17 @@ static void test_random_state(void **state)
 				at[i] = (uint8_t)(r >> 8);
 		}
 		the_vm.state->boot &= 1;
+		if (n % 4)
+			memset(&the_vm.state->virtio, 0, sizeof(the_vm.state->virtio));
 		instance_start(2);
 		if (the_status->phase == VMM_BAD_STATE) {
 			assert_string_equal(trace, ""); /* the guest is not touched */
 			refused++;
 			continue;
 		}
+		virtio_resume(&the_vm);
+		for (unsigned reg = 0; reg < 256; reg += 4)
+			guest_access(0, HV_MMIO_READ, HV_GPA_ECAM + (1 << 15) + reg, 0);
 		for (uint64_t port = 0x70; port < 0x72; port++)
 			guest_access(0, HV_PIO_READ, port, 0);
 		for (uint64_t port = 0xcf8; port < 0xd00; port++)

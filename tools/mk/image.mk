@@ -4,7 +4,7 @@
 
 HV_SRC := $(sort $(wildcard hv/*/*.c hv/*/*.S))
 RT_SRC := $(sort $(wildcard ctrl-kernel/rt/*.[cS] ctrl-kernel/loop/*.c))
-VMM_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/vmm/*.[cS]))
+VMM_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/vmm/*.[cS] ctrl-kernel/vmm/virtio/*.c))
 CTRL_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/*.c ctrl-kernel/ops/*.[cS] ctrl-kernel/api/*.c ctrl-kernel/blk/*.c ctrl-kernel/blk/*/*.c drivers/*.c net/*.c))
 
 DEPS_SRC := $(SRC)
@@ -35,6 +35,9 @@ $(O)/obj/third/%.c.o: %.c $(NEWLIB)/lib/libc.a tools/mk/image.mk
 	$(Q)mkdir -p $(@D) && $(CC) $(THIRD_CFLAGS) $(CTRL_INC) -MD -MP -c $< -o $@
 # Sources that use third-party headers need those to be there.
 $(CTRL_OBJ) $(VMM_OBJ): | $(DEPS)/.fetched
+
+# For speed: everything else is for size.
+$(O)/obj/prog/ctrl-kernel/vmm/virtio/csprng.c.o: PROG_CFLAGS += -O2
 
 $(O)/dsdt.aml: ctrl-kernel/vmm/dsdt.asl
 	$(call say,IASL,$<)

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+// SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/virtio/transport.c
+// SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/rng.c
+// SRC: ctrl-kernel/vmm/virtio/csprng.c
+// SRC: ctrl-kernel/vmm/bus.c
+// SRC: ctrl-kernel/vmm/pci.c
+// SRC: ctrl-kernel/vmm/guest.c
+// SRC: ctrl-kernel/rt/fmt.c
+/*
+ * Any accesses to a virtio device's registers and configuration, with any rings in memory, and new instances in between. The
+ * driver has done its part at the begin, so that a few bytes reach the queue. After each step: what the next instance
+ * would find is in order, and a turn is bounded.
+ */
+#include <stdio.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+static void check(int ok)
+{
+	if (!ok)
+		abort();
+}
+
+/* The fakes are cmocka's guests elsewhere. */
+#define assert_non_null(p) check((p) != NULL)
+#define fail_msg(...) abort()
+#include "tests/unit/virtio_fakes.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum action { REGISTER, CONFIGURATION, MEMORY, RING, CHAIN, INSTANCE, TURN, STATUS_AGAIN };
+
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static uint64_t take(struct input *in, unsigned bytes)
+{
+	uint64_t v = 0;
+
+	if (in->left < bytes)
+		bytes = (unsigned)in->left;
+	memcpy(&v, in->at, bytes);
+	in->at += bytes;
+	in->left -= bytes;
+	return v;
+}
+
+/* A descriptor of which the parts are mostly right. */
+static void chain(struct input *in)
+{
+	unsigned i = (unsigned)take(in, 1) % QSIZE;
+
+	desc_put(i, take(in, 3), (uint32_t)take(in, 2), (uint16_t)(take(in, 1) & 7),
+		 (uint16_t)(take(in, 1) % (QSIZE + 1)));
+	avail_put((uint16_t)i);
+}
+
+static void memory(struct input *in)
+{
+	unsigned at = DESC + (unsigned)take(in, 2) % 0x5000;
+
+	kept->ram[at] = (uint8_t)take(in, 1);
+}
+
+static void step(struct input *in)
+{
+	uint8_t what = (uint8_t)take(in, 1);
+	unsigned width = 1u << (what >> 4 & 3);
+	bool write = what & 0x80;
+
+	switch (what & 7) {
+	case REGISTER:
+		access_new(write ? HV_MMIO_WRITE : HV_MMIO_READ,
+			   BAR + (take(in, 2) & 0x3fff & ~(uint64_t)(width - 1)), width,
+			   write ? take(in, width) : 0);
+		break;
+	case CONFIGURATION:
+		access_new(write ? HV_MMIO_WRITE : HV_MMIO_READ,
+			   HV_GPA_ECAM + (SLOT << 15) + take(in, 1), width,
+			   write ? take(in, width) : 0);
+		break;
+	case MEMORY:
+		memory(in);
+		break;
+	case RING:
+		ring();
+		break;
+	case CHAIN:
+		chain(in);
+		break;
+	case INSTANCE:
+		instance();
+		virtio_resume(&vm);
+		access_again();
+		break;
+	case TURN:
+		turn();
+		break;
+	case STATUS_AGAIN:
+		driver_start(take(in, 1) << 28, write);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+	char why[VIRTIO_WHY_MAX];
+
+	power_on();
+	driver_start(take(&in, 1) << 28, true);
+	for (unsigned n = 0; in.left && n < 400; n++) {
+		uint16_t used = (uint16_t)(kept->state.virtio.device[SLOT].queue[0].log >> 16);
+		uint32_t status = kept->state.virtio.device[SLOT].status;
+
+		step(&in);
+		check(virtio_state_check(&kept->state.virtio, why));
+		if (kept->state.virtio.device[SLOT].status == status)
+			check((uint16_t)((kept->state.virtio.device[SLOT].queue[0].log >> 16) -
+					 used) <= 2 * VIRTIO_TURN ||
+			      !(kept->state.virtio.device[SLOT].queue[0].log >> 16 & 0xffff));
+		check(kept->state.virtio.device[SLOT].mapped == 0 || n_claims == 2);
+	}
+	return 0;
+}

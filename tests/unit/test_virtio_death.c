@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+// SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/virtio/transport.c
+// SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/rng.c
+// SRC: ctrl-kernel/vmm/virtio/csprng.c
+// SRC: ctrl-kernel/vmm/bus.c
+// SRC: ctrl-kernel/vmm/pci.c
+// SRC: ctrl-kernel/vmm/guest.c
+// SRC: ctrl-kernel/rt/fmt.c
+/*
+ * A vmm that ends at any of its stores to what survives it, in the middle of requests, of taking over, and of register accesses: the
+ * next one goes on as if nothing had happened.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "tests/unit/virtio_fakes.h"
+
+/* ---- the memory that survives is read-only, and each store to it comes through here ---- */
+
+static volatile long stores_left; /* until the instance dies; < 0: it lives */
+static volatile unsigned stores;
+static sigjmp_buf dead;
+
+static void guard(bool on)
+{
+	if (mprotect(kept, sizeof(*kept), on ? PROT_READ : PROT_READ | PROT_WRITE) != 0)
+		abort();
+}
+
+static void on_store(int signal, siginfo_t *info, void *context)
+{
+	uint8_t *at = info->si_addr;
+
+	if (at < (uint8_t *)kept || at >= (uint8_t *)(kept + 1))
+		abort();
+	guard(false);
+	if (stores_left-- == 0)
+		siglongjmp(dead, 1);
+	stores++;
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] |= 0x100; /* one step */
+}
+
+static void on_step(int signal, siginfo_t *info, void *context)
+{
+	guard(true);
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+}
+
+/* fn, up to its n-th store. True: it died there. */
+static bool dies_at(long n, void (*fn)(void))
+{
+	struct sigaction store = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO};
+	struct sigaction step = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+	struct sigaction old_segv, old_trap;
+	bool died = false;
+
+	sigaction(SIGSEGV, &store, &old_segv);
+	sigaction(SIGTRAP, &step, &old_trap);
+	stores_left = n;
+	stores = 0;
+	if (sigsetjmp(dead, 1) == 0) {
+		guard(true);
+		fn();
+		guard(false);
+	} else {
+		died = true;
+	}
+	sigaction(SIGSEGV, &old_segv, NULL);
+	sigaction(SIGTRAP, &old_trap, NULL);
+	return died;
+}
+
+static void next_instance(void)
+{
+	instance();
+	virtio_resume(&vm);
+}
+
+static void three_chains(uint64_t features)
+{
+	driver_start(features, true);
+	for (uint16_t i = 0; i < 3; i++) {
+		desc_put(i, BUFFERS + i * 64, 64, VRING_WRITE, 0);
+		avail_put((uint16_t)(2 - i));
+	}
+	memset(kept->ram + BUFFERS, 0, 256);
+	n_msis = 0;
+}
+
+/* Each chain came back once, with its bytes, and the driver was told. */
+static void all_came_back(void)
+{
+	unsigned seen = 0;
+
+	assert_int_equal(used_idx(), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		seen |= 1u << get32(kept->ram, USED + 4 + i * 8);
+		assert_int_equal(get32(kept->ram, USED + 8 + i * 8), 64);
+		assert_true(filled(i * 64, 64));
+	}
+	assert_int_equal(seen, 7);
+	assert_true(n_msis > 0);
+	assert_int_equal(kept->state.virtio.device[SLOT].queue[0].in_flight[0], 0);
+	assert_int_equal((uint32_t)kept->state.virtio.device[SLOT].queue[0].log, 3 | 3 << 16);
+	assert_int_equal(rd(STATUS, 1), 15);
+}
+
+static void test_death_in_requests(void **state)
+{
+	long n = 0;
+
+	(void)state;
+	for (;; n++) {
+		bool died;
+
+		power_on();
+		three_chains(VIRTIO_RING_EVENT_IDX);
+		died = dies_at(n, ring);
+		if (died) {
+			n_msis = 0; /* whatever was sent before does not count */
+			next_instance();
+		}
+		all_came_back();
+		if (!died)
+			break;
+	}
+	assert_in_range(n, 20, 200);
+}
+
+/* And the one that takes over dies, too. */
+static void test_death_in_take_over(void **state)
+{
+	(void)state;
+	for (long first = 0; first < 24; first += 3) {
+		for (long n = 0;; n++) {
+			power_on();
+			three_chains(0);
+			assert_true(dies_at(first, ring));
+			if (!dies_at(n, next_instance))
+				break;
+			n_msis = 0;
+			next_instance();
+			all_came_back();
+		}
+		all_came_back();
+	}
+}
+
+static uint64_t write_to, isr_seen;
+
+static void write_once(void)
+{
+	access_again();
+}
+
+/* The registers as the driver sees them, and hv's claims. */
+static uint64_t all_registers(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned reg = 0; reg < 0xa0; reg += 4)
+		sum = sum * 31 + cfg(reg, 4);
+	for (unsigned reg = 0; reg < 0x40; reg += 2)
+		sum = sum * 31 + rd(reg, reg < 0x10 || (reg >= 0x20 && reg < 0x38) ? 4 : 2);
+	sum = sum * 31 + rd(STATUS, 1);
+	for (unsigned i = 0; i < 32; i += 4)
+		sum = sum * 31 + rd(TABLE_MSIX + i, 4);
+	for (unsigned i = 0; i < n_claims; i++)
+		sum += claims[i].base * (claims[i].kind + 2);
+	return sum + n_claims;
+}
+
+/* An access that a new instance gets again leaves the same as one that was not broken off. */
+static void test_death_in_registers(void **state)
+{
+	static const struct {
+		bool config;
+		unsigned offset, width;
+		uint64_t value;
+	} writes[] = {
+		{true, PCI_COMMAND, 2, 0},       {true, PCI_COMMAND, 2, 0x406},
+		{true, PCI_BAR0, 4, 0xf0000000}, {true, PCI_BAR0, 4, 0},
+		{true, 0x42, 2, 0xc000},         {false, STATUS, 1, 0},
+		{false, Q_RESET, 2, 1},          {false, Q_VECTOR, 2, 0},
+		{false, Q_SELECT, 2, 9},         {false, TABLE_MSIX + 16, 4, 0xfee02000},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(writes); i++) {
+		uint64_t expected = 0;
+
+		for (long n = -1;; n++) {
+			bool died;
+
+			power_on();
+			driver_start(VIRTIO_RING_RESET, true);
+			write_to = writes[i].config ? HV_GPA_ECAM + (SLOT << 15) : BAR;
+			page.mailbox[0] = (struct hv_mailbox){page.mailbox[0].seq + 1,
+							      0,
+							      HV_MMIO_WRITE,
+							      writes[i].width,
+							      write_to + writes[i].offset,
+							      writes[i].value,
+							      {0}};
+			died = dies_at(n, write_once);
+			if (died) {
+				next_instance();
+				access_again();
+			}
+			kept->state.virtio.device[SLOT]
+				.generation = 0; /* it may count more often */
+			if (n < 0)
+				expected = all_registers();
+			else
+				assert_int_equal(all_registers(), expected);
+			if (n >= 0 && !died)
+				break;
+		}
+	}
+}
+
+static void read_isr(void)
+{
+	isr_seen = rd(ISR, 1);
+}
+
+/* A read that clears is not lost with the instance that answered it. */
+static void test_death_in_isr(void **state)
+{
+	(void)state;
+	for (long n = 0;; n++) {
+		power_on();
+		driver_start(0, false);
+		request();
+		if (!dies_at(n, read_isr))
+			break;
+		next_instance();
+		assert_true(access_again() & 1);
+	}
+	assert_int_equal(isr_seen, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_death_in_requests),
+		cmocka_unit_test(test_death_in_take_over),
+		cmocka_unit_test(test_death_in_registers),
+		cmocka_unit_test(test_death_in_isr),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
