@@ -54,7 +54,7 @@ def exits_bochs(model, directory, options=""):
 
 def exits(directory, options=""):
     files = modules((BUILD / "guests" / "exits", "exits"), (config_file(directory, [EXITS_VM]), "socle.json"))
-    with Host(options="console.guests=all test.hooks=1 " + options, mem=256, net=False, modules=files, icount=True, limit=120) as h:
+    with Host(options="console.guests=all test.hooks=1 test.exact=1 " + options, mem=256, net=False, modules=files, icount=True, limit=120) as h:
         return costs(h)
 
 

@@ -69,8 +69,8 @@ static void option_word(const char *word, struct options *out)
 		option_guests(word, value, out->console_guests);
 	else if (strcmp(key, "console") == 0)
 		option_console(word, value);
-	else if (strcmp(key, "mitigations") == 0)
-		return; /* the hypervisor's (hv/cpu/speculation.c) */
+	else if (strcmp(key, "mitigations") == 0 || strcmp(key, "test.exact") == 0)
+		return; /* the hypervisor's (hv/cpu/speculation.c, hv/boot/main.c) */
 	else
 		host_note(SOURCE, 0, "\"%s\" is not known and ignored", word);
 }

@@ -41,8 +41,6 @@ static void test_doorbells(void)
 			  HV_CLAIM_DOORBELL, TEST_BIT);
 }
 
-/* ---- standing still while the VM is saved ---- */
-
 /* Taken before any of the queues is looked at: what rings after that rings again. The test's bell stays as it is, so that it
  * rings once. */
 static void doorbells_take(void *unused)
@@ -54,6 +52,8 @@ static void doorbells_take(void *unused)
 	if (the_status->phase == VMM_RUNNING)
 		virtio_doorbells(word);
 }
+
+/* ---- standing still while the VM is saved ---- */
 
 static void nothing(void *unused)
 {

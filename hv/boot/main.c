@@ -13,6 +13,7 @@
 #include "hv/cpu/speculation.h"
 #include "hv/cpu/x86.h"
 #include "hv/lib/log.h"
+#include "hv/lib/string.h"
 #include "hv/mm/frame.h"
 #include "hv/mm/init.h"
 #include "hv/plat/init.h"
@@ -135,6 +136,18 @@ static void report_up(void)
 		   vendor == NULL ? "no virtualization" : vendor->name);
 }
 
+/* test.exact=1 is for figures under QEMU (svm_event.c). */
+static bool has_word(const char *cmdline, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = cmdline; *at; at++)
+		if ((at == cmdline || at[-1] == ' ') && strncmp(at, word, len) == 0 &&
+		    (at[len] == ' ' || at[len] == 0))
+			return true;
+	return false;
+}
+
 static void init_virtualization(void)
 {
 	vendor_init();
@@ -169,6 +182,7 @@ NORETURN void hv_main(uint32_t magic, uint32_t info)
 	init_canary();
 	log_printf("cpu: %s", cpu_features.model_name);
 	read_boot_info(magic, info);
+	cpu_features.tcg_care = cpu_features.tcg && !has_word(boot_info.cmdline, "test.exact=1");
 	init_frames();
 	mm_init_tables();
 	if (mm_map_cpu_area(0) != 0)

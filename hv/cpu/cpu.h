@@ -60,6 +60,7 @@ struct cpu_features {
 	uint32_t family, model, stepping;
 	bool amd, intel; /* Hygon counts as AMD */
 	bool tcg;        /* QEMU without hardware virtualization */
+	bool tcg_care; /* and hv takes care of what that does wrong with interrupts, at a price that figures must not have */
 	char model_name[64];
 };
 extern struct cpu_features cpu_features;

@@ -86,13 +86,13 @@ static void hold(struct vcpu *v, uint64_t event)
 /*
  * QEMU 7.2 delivers an injected interrupt in VMRUN and leaves its number in a word that says what is still to be delivered
  * (helper_vmrun); whatever makes it leave the CPU's loop before the guest's next exit, as each kick of any CPU does where one
- * thread runs them all, delivers it again, into a handler that has interrupts off. An interrupt that waits here makes the
+ * thread runs them all, or the end of a slice under -icount, delivers it again, into a handler that has interrupts off. An interrupt that waits here makes the
  * guest exit at once, and then the word is overwritten.
  */
 void svm_injected(struct svm_vcpu *a)
 {
 	a->after |= AFTER_INJECTION;
-	if (UNLIKELY(cpu_features.tcg && n_cpus > 1))
+	if (UNLIKELY(cpu_features.tcg_care))
 		ipi_send(this_cpu()->index, VEC_POSTED);
 }
 
