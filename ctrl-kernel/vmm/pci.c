@@ -22,8 +22,22 @@ static const struct pci_identity host_bridge = {
 	.class = 0x060000,
 };
 
-/* Which bits of each configuration space a guest may write. */
-static uint8_t write_mask[PCI_SLOTS][PCI_CONFIG_BYTES];
+/* What each slot has; the others are empty. */
+static const struct pci_identity *const functions[PCI_SLOTS] = {&host_bridge};
+
+/* Which bits of a register's byte a guest may write: nothing has BARs yet. */
+static uint8_t write_mask(unsigned reg)
+{
+	switch (reg) {
+	case PCI_COMMAND:
+	case PCI_COMMAND + 1:
+		return (uint8_t)(COMMAND_BITS >> (reg - PCI_COMMAND) * 8);
+	case PCI_INTERRUPT_LINE:
+		return 0xff;
+	default:
+		return 0;
+	}
+}
 
 static void put(uint8_t *at, uint32_t value, unsigned bytes)
 {
@@ -31,10 +45,8 @@ static void put(uint8_t *at, uint32_t value, unsigned bytes)
 		at[i] = (uint8_t)(value >> i * 8);
 }
 
-void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *id)
+static void function_set(uint8_t *c, const struct pci_identity *id)
 {
-	uint8_t *c = vm->state->pci.config[slot];
-
 	memset(c, 0, PCI_CONFIG_BYTES);
 	put(c + PCI_DEVICE, id->device, 2);
 	put(c + PCI_REVISION, id->revision, 1);
@@ -42,12 +54,6 @@ void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *i
 	put(c + PCI_SUBSYSTEM, id->subsystem_vendor | (uint32_t)id->subsystem << 16, 4);
 	put(c + PCI_INTERRUPT_PIN, id->interrupt_pin, 1);
 	put(c + PCI_VENDOR, id->vendor, 2); /* last: now the slot is taken */
-}
-
-static void mask_set(unsigned slot)
-{
-	put(write_mask[slot] + PCI_COMMAND, COMMAND_BITS, 2);
-	write_mask[slot][PCI_INTERRUPT_LINE] = 0xff;
 }
 
 /* A read of `width` bytes at `reg`, naturally aligned, in a slot that is taken? */
@@ -81,7 +87,7 @@ void pci_config_write(struct vm *vm, unsigned slot, unsigned reg, unsigned width
 		return;
 	c = vm->state->pci.config[slot];
 	for (unsigned i = 0; i < width; i++, value >>= 8) {
-		uint8_t mask = write_mask[slot][reg + i];
+		uint8_t mask = write_mask(reg + i);
 
 		c[reg + i] = (uint8_t)((c[reg + i] & ~mask) | (value & mask));
 	}
@@ -134,12 +140,38 @@ static uint64_t ecam_access(void *dev, uint64_t offset, unsigned width, bool wri
 void pci_reset(struct vm *vm)
 {
 	vm->state->pci.address = 0;
-	pci_function_set(vm, 0, &host_bridge);
+	for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
+		if (functions[slot])
+			function_set(vm->state->pci.config[slot], functions[slot]);
+}
+
+static bool config_check(const uint8_t *c, const struct pci_identity *id, bool booted)
+{
+	uint8_t want[PCI_CONFIG_BYTES] = {0};
+
+	if (id)
+		function_set(want, id);
+	for (unsigned reg = 0; reg < PCI_CONFIG_BYTES; reg++) {
+		uint8_t fixed = id ? c[reg] & (uint8_t)~write_mask(reg) : c[reg];
+
+		if (fixed != want[reg] && (booted || fixed != 0))
+			return false;
+	}
+	return true;
+}
+
+const char *pci_check(const struct pci_state *pci, bool booted)
+{
+	if (pci->address & ~ADDRESS_BITS || pci->reserved)
+		return "the PCI address register has bits that do not exist";
+	for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
+		if (!config_check(pci->config[slot], functions[slot], booted))
+			return "a PCI register that nobody can write has changed";
+	return NULL;
 }
 
 void pci_attach(struct vm *vm)
 {
-	mask_set(0);
 	bus_add(&vm->bus, HV_SPACE_PIO, PORT_PCI_ADDRESS, 8, port_access, vm);
 	bus_add(&vm->bus, HV_SPACE_MMIO, HV_GPA_ECAM, ECAM_BYTES, ecam_access, vm);
 }

@@ -23,15 +23,19 @@ struct vm {
 /* vm.c; host tests bring their own. */
 void vm_irq(struct vm *vm, unsigned gsi, bool level);
 
-/* ---- devices: each is attach (ranges, and state unless it survived), reset ---- */
+/* ---- devices: each is attach (ranges), reset, and a check of its part of the state: NULL, or what is wrong.
+ * booted: BOOT_DONE; before that a reset may have been cut off half-way ---- */
 void pci_attach(struct vm *vm);
 void pci_reset(struct vm *vm);
+const char *pci_check(const struct pci_state *pci, bool booted);
 void platform_attach(struct vm *vm);
 void platform_reset(struct vm *vm);
+const char *platform_check(const struct pm_state *pm);
 void platform_power_button(struct vm *vm);
 uint64_t platform_reset_port(struct vm *vm, bool write, uint64_t value); /* 0xcf9, for pci.c */
 void rtc_attach(struct vm *vm);
 void rtc_reset(struct vm *vm);
+const char *rtc_check(const struct rtc_state *rtc, bool booted);
 
 /* ---- vm.c, for main.c and park.c ---- */
 void vm_attach(void); /* maps the VM and claims its devices; finds what an instance before left */

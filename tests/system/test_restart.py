@@ -128,10 +128,57 @@ def test_bad_survivor_pages():
             h.api.post("/v1/vms", {"name": n, "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "spin"}})
             h.api.post(f"/v1/vms/{n}/actions/start")
         h.api.post("/v1/vms/bad/actions/test-bad-state")
-        assert h.api.wait_state("bad", "crashed")["reason"]["code"] == "state"
+        reason = h.api.wait_state("bad", "crashed")["reason"]
+        assert reason["code"] == "state" and "no device state" in reason["detail"], reason
         assert h.api.get("/v1/vms/good")["state"] == "running"
         h.api.post("/v1/vms/bad/actions/start")
         assert h.api.get("/v1/vms/bad")["state"] == "running"
+
+
+CORRUPTIONS = 64
+
+
+def test_random_survivor_pages():
+    """One VM's survivor pages are corrupted again and again, each time elsewhere (the seed is the how-manieth): its next vmm takes them over and the
+    guest goes on, or refuses them and says why. Guests beside it that check every answer notice nothing."""
+    bad = {"name": "bad", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "poke"}}
+    ended = {"running": 0, "crashed": 0}
+    with Host(options=STATIC, mem=256) as h:
+        h.ready()
+        for image in ("poke", "soak"):
+            h.api.upload(image, BUILD / "guests" / image)
+        for vm in (bad, {**bad, "name": "a", "boot": {"kernel": "soak"}}, {**bad, "name": "b", "boot": {"kernel": "soak"}}):
+            h.api.post("/v1/vms", vm)
+            h.api.post(f"/v1/vms/{vm['name']}/actions/start")
+        objects = h.api.get("/v1/host")["objects"]
+        for seed in range(CORRUPTIONS):
+            h.api.post("/v1/vms/bad/actions/test-bad-state")
+            h.serial.wait(rf"VM bad: survivor pages are corrupted, seed {seed}\n[\s\S]*VM bad: its device program died .* another takes over", 10)
+            position = h.api.console("bad")[1]
+            now = settled(h, position)
+            ended[now["state"]] += 1
+            if now["state"] == "running":
+                h.api.post("/v1/vms/bad/actions/stop")
+            else:
+                assert now["reason"]["code"] == "state" and "cannot be used: " in now["reason"]["detail"], now
+            h.api.post("/v1/vms/bad/actions/start")
+        print(ended)
+        assert ended["running"] > 5 and ended["crashed"] > 20, ended
+        assert h.api.get("/v1/host")["objects"] == objects and instance(h) == 1
+        for name in ("a", "b"):
+            h.api.wait_console(name, f"round {rounds(h, name) + 200},", 30)
+            assert "FAILED" not in h.api.console(name)[0].decode()
+
+
+def settled(h, position):
+    """The VM once it is clear what has become of it: not running any more, or its guest has said something since."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        now = h.api.get("/v1/vms/bad")
+        if now["state"] != "running" or h.api.console("bad", position)[0].count(b"round") > 1:
+            return now
+        time.sleep(0.02)
+    raise AssertionError("the VM is running, but its guest is not")
 
 
 def test_control_budget():
