@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The control kernel and the vmm programs die in every way, at random moments, and guests run on: what was acknowledged is there afterwards,
 nothing else has changed, nobody has lost anything (docs/restart.md)."""
-import os
 import re
 import time
 
@@ -170,6 +169,10 @@ def test_random_survivor_pages():
             assert "FAILED" not in h.api.console(name)[0].decode()
 
 
+def rounds(h, name):
+    return max(int(r) for r in re.findall(r"round (\d+),", h.api.console(name)[0].decode()))
+
+
 def settled(h, position):
     """The VM once it is clear what has become of it: not running any more, or its guest has said something since."""
     deadline = time.monotonic() + 10
@@ -231,41 +234,6 @@ def test_before_anything_was_imported(tmp_path):
         assert {i["name"] for i in h.api.get("/v1/images")["items"]} == {"spin", "socle.json"}
         host = h.api.get("/v1/host")["memory"]
         assert host["total"] == host["free"] + sum(host["used"].values())
-
-
-SOAK = int(os.environ.get("SOAK", "320"))
-
-
-@pytest.mark.parametrize("smp", [1, 2])
-def test_soak(smp, tmp_path):
-    """Again and again, in any way and at any moment, sometimes while the last take-over is still under way: the control kernel ends, or a vmm
-    does, or both. Three guests check every answer of their vmm all the while."""
-    n = SOAK // (1 if smp == 1 else 4)
-    names = ["a", "b", "c"]
-    vms = [{"name": name, "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "soak"}, "autostart": True} for name in names]
-    files = modules((BUILD / "guests" / "soak", "soak"), (config_file(tmp_path, vms), "socle.json"))
-    with Host(options=STATIC, mem=512, smp=smp, modules=files) as h:
-        h.ready()
-        for name in names:
-            h.api.wait_state(name, "running")
-        objects = h.api.get("/v1/host")["objects"]
-    with Host(options=f"{STATIC} test.soak={n}", mem=512, smp=smp, modules=files, limit=60 + n) as h:
-        h.serial.wait(rf"instance {n + 1} of the control kernel is started[\s\S]*management ready.*\n", 50 + n)
-        h.api.timeout = 10
-        now = h.api.get("/v1/vms")["items"]
-        assert {v["name"]: v["state"] for v in now} == dict.fromkeys(names, "running"), now
-        before = {name: rounds(h, name) for name in names}
-        assert h.api.get("/v1/host")["objects"] == objects, "something stays behind"
-        for name in names:
-            h.api.wait_console(name, f"round {before[name] + 200},", 60)
-            assert "FAILED" not in h.api.console(name)[0].decode()
-        ends = len(re.findall(r"a vmm \(program", h.serial.text))
-        print(f"{n} control kernels and {ends} vmm programs ended")
-        assert ends > n // 20 and "panic" not in h.serial.text
-
-
-def rounds(h, name):
-    return max(int(r) for r in re.findall(r"round (\d+),", h.api.console(name)[0].decode()))
 
 
 def test_figures(tmp_path):
