@@ -407,8 +407,9 @@ static void drop_damaged(void)
 
 static bool ordered(int a, int b)
 {
-	return records[a]->order < records[b]->order ||
-	       (records[a]->order == records[b]->order && a < b);
+	uint64_t first = records[a]->order, second = records[b]->order;
+
+	return first < second || (first == second && a < b);
 }
 
 /* The live record that comes next behind `after` in the order of definition. */
