@@ -18,7 +18,7 @@ int control_test_heap(struct ops_error *e) MUST_CHECK; /* corrupts its heap, the
 
 /* Boot option test.soak=N: each of the first N instances ends itself or a vmm in some way, at a random moment before
  * test.soak_ms, 0: SOAK_DEFAULT_MS. hv and this program know no budget
- * then; hv does not with N = 0 either. */
+ * then. */
 #define SOAK_DEFAULT_MS 12u
 void control_soak(unsigned n, unsigned max_ms);
 

@@ -22,22 +22,8 @@ static const struct pci_identity host_bridge = {
 	.class = 0x060000,
 };
 
-/* What each slot has; the others are empty. */
-static const struct pci_identity *const functions[PCI_SLOTS] = {&host_bridge};
-
-/* Which bits of a register's byte a guest may write: nothing has BARs yet. */
-static uint8_t write_mask(unsigned reg)
-{
-	switch (reg) {
-	case PCI_COMMAND:
-	case PCI_COMMAND + 1:
-		return (uint8_t)(COMMAND_BITS >> (reg - PCI_COMMAND) * 8);
-	case PCI_INTERRUPT_LINE:
-		return 0xff;
-	default:
-		return 0;
-	}
-}
+/* Which bits of each configuration space a guest may write. */
+static uint8_t write_mask[PCI_SLOTS][PCI_CONFIG_BYTES];
 
 static void put(uint8_t *at, uint32_t value, unsigned bytes)
 {
@@ -45,7 +31,7 @@ static void put(uint8_t *at, uint32_t value, unsigned bytes)
 		at[i] = (uint8_t)(value >> i * 8);
 }
 
-static void function_set(uint8_t *c, const struct pci_identity *id)
+static void config_fill(uint8_t *c, const struct pci_identity *id)
 {
 	memset(c, 0, PCI_CONFIG_BYTES);
 	put(c + PCI_DEVICE, id->device, 2);
@@ -54,6 +40,17 @@ static void function_set(uint8_t *c, const struct pci_identity *id)
 	put(c + PCI_SUBSYSTEM, id->subsystem_vendor | (uint32_t)id->subsystem << 16, 4);
 	put(c + PCI_INTERRUPT_PIN, id->interrupt_pin, 1);
 	put(c + PCI_VENDOR, id->vendor, 2); /* last: now the slot is taken */
+}
+
+void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *id)
+{
+	config_fill(vm->state->pci.config[slot], id);
+}
+
+static void mask_set(unsigned slot)
+{
+	put(write_mask[slot] + PCI_COMMAND, COMMAND_BITS, 2);
+	write_mask[slot][PCI_INTERRUPT_LINE] = 0xff;
 }
 
 /* A read of `width` bytes at `reg`, naturally aligned, in a slot that is taken? */
@@ -87,7 +84,7 @@ void pci_config_write(struct vm *vm, unsigned slot, unsigned reg, unsigned width
 		return;
 	c = vm->state->pci.config[slot];
 	for (unsigned i = 0; i < width; i++, value >>= 8) {
-		uint8_t mask = write_mask(reg + i);
+		uint8_t mask = write_mask[slot][reg + i];
 
 		c[reg + i] = (uint8_t)((c[reg + i] & ~mask) | (value & mask));
 	}
@@ -140,19 +137,18 @@ static uint64_t ecam_access(void *dev, uint64_t offset, unsigned width, bool wri
 void pci_reset(struct vm *vm)
 {
 	vm->state->pci.address = 0;
-	for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
-		if (functions[slot])
-			function_set(vm->state->pci.config[slot], functions[slot]);
+	pci_function_set(vm, 0, &host_bridge);
 }
 
-static bool config_check(const uint8_t *c, const struct pci_identity *id, bool booted)
+/* What no guest can write is as the reset left it; a reset that was cut off has left zeros. BARs are such: there are none. */
+static bool config_check(const struct pci_state *pci, unsigned slot, bool booted)
 {
 	uint8_t want[PCI_CONFIG_BYTES] = {0};
 
-	if (id)
-		function_set(want, id);
+	if (slot == 0)
+		config_fill(want, &host_bridge);
 	for (unsigned reg = 0; reg < PCI_CONFIG_BYTES; reg++) {
-		uint8_t fixed = id ? c[reg] & (uint8_t)~write_mask(reg) : c[reg];
+		uint8_t fixed = pci->config[slot][reg] & (uint8_t)~write_mask[slot][reg];
 
 		if (fixed != want[reg] && (booted || fixed != 0))
 			return false;
@@ -165,13 +161,14 @@ const char *pci_check(const struct pci_state *pci, bool booted)
 	if (pci->address & ~ADDRESS_BITS || pci->reserved)
 		return "the PCI address register has bits that do not exist";
 	for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
-		if (!config_check(pci->config[slot], functions[slot], booted))
+		if (!config_check(pci, slot, booted))
 			return "a PCI register that nobody can write has changed";
 	return NULL;
 }
 
 void pci_attach(struct vm *vm)
 {
+	mask_set(0);
 	bus_add(&vm->bus, HV_SPACE_PIO, PORT_PCI_ADDRESS, 8, port_access, vm);
 	bus_add(&vm->bus, HV_SPACE_MMIO, HV_GPA_ECAM, ECAM_BYTES, ecam_access, vm);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PCI functions on bus 0: a configuration space in the survivor pages, set up at a reset, and a mask of the bits a
- * guest may write.
+ * PCI functions on bus 0: a configuration space in the survivor pages and a mask of the bits a guest may write
+ * (which is all that BAR sizing needs). Devices call this when they attach; the content of a surviving
+ * configuration space stays.
  */
 #ifndef VMM_PCI_H
 #define VMM_PCI_H
@@ -29,6 +30,9 @@ struct pci_identity {
 	uint8_t revision;
 	uint8_t interrupt_pin; /* 0: none, 1..4: INTA..INTD */
 };
+
+/* Sets up an empty slot, at attach and again at reset. */
+void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *id);
 
 uint32_t pci_config_read(struct vm *vm, unsigned slot, unsigned reg, unsigned width);
 void pci_config_write(struct vm *vm, unsigned slot, unsigned reg, unsigned width, uint32_t value);

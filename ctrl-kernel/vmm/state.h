@@ -71,7 +71,8 @@ static inline uint64_t state_command(uint32_t seq)
 	return (uint64_t)~seq << 32 | seq;
 }
 
-/* Could a vmm of this version have left that? NULL, or what is wrong with it in plain words. Pure; every field that a
+/* Could a vmm of this version have left that? NULL, or what is wrong with it in plain words. When the devices have
+ * attached. Pure; every field that a
  * device relies on: what passes never makes one of them leave its bounds, and passes again after any access. */
 const char *state_check(const struct vmm_state *s);
 /* The same of the status page, beside a state that passed; `runs`: hv has the VM RUNNING or PAUSED. */

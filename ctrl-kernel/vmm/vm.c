@@ -304,8 +304,8 @@ void vm_carry_out(enum vm_request what)
 void vm_attach(void)
 {
 	memory_attach();
-	state_attach();
 	devices_attach();
+	state_attach();
 }
 
 void vm_start(void)

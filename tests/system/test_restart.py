@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from bochs import BochsHost
 from host import BUILD, INITRD, KERNEL, Host, Problem, config_file, modules
 
 STATIC = "ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1 test.hooks=1"
@@ -251,44 +252,32 @@ def test_figures(tmp_path):
         assert back_ms <= 100 and stall_ms <= 150, (back_ms, stall_ms)
 
 
+def gaps(h, deaths, seconds):
+    """[with deaths, without] -> the longest that the guest which only computes did not run, and the sum of what is long, in ticks of its TSC."""
+    h.serial.wait(rf"instance {deaths + 1} of the control kernel is started[\s\S]*management ready([\s\S]*\[g\] round \d+:.*\n){{4}}", seconds)
+    parts = re.split(rf"instance {deaths + 1} of the control kernel is started[\s\S]*management ready.*\n[\s\S]*?round.*\n", h.serial.text)
+    told = [re.findall(r"round [1-9]\d*: longest (\d+), .* lost (\d+)", text) for text in parts]
+    return [(max(int(longest) for longest, _ in rounds), sum(int(lost) for _, lost in rounds)) for rounds in told]
+
+
+GAP = {"name": "g", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "gap"}, "autostart": True}
+
+
 def test_figures_one_cpu(tmp_path):
     """A guest that only computes shares its CPU with what is started anew: how long it waits at most, in virtual time; and what it waits for when
     nothing dies, which is the telling of it."""
-    vm = {"name": "g", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "gap"}, "autostart": True}
-    files = modules((BUILD / "guests" / "gap", "gap"), (config_file(tmp_path, [vm]), "socle.json"))
+    files = modules((BUILD / "guests" / "gap", "gap"), (config_file(tmp_path, [GAP]), "socle.json"))
     with Host(options=STATIC + " console.guests=all test.soak=10", mem=512, icount=True, modules=files, limit=100) as h:
-        h.serial.wait(r"instance 11 of the control kernel is started[\s\S]*management ready([\s\S]*\[g\] round \d+:.*\n){4}", 90)
-        during, after = re.split(r"instance 11 of the control kernel is started[\s\S]*management ready.*\n.*\n.*round.*\n", h.serial.text)
-        longest = [max(int(ns) for ns in re.findall(r"round [1-9]\d*: longest (\d+)", text)) / 1e6 for text in (during, after)]
-        lost = sum(int(ns) for ns in re.findall(r"round [1-9]\d*: .* lost (\d+)", during)) / 1e6
-        print(f"one CPU: longest gap {longest[0]:.1f} ms, {lost:.0f} ms in all over 10 deaths; without deaths {longest[1]:.3f} ms")
-        assert longest[0] <= 10 and longest[1] <= 0.05, longest
+        (longest, lost), (without, _) = gaps(h, 10, 90)
+        print(f"one CPU: longest gap {longest / 1e6:.1f} ms, {lost / 1e6:.0f} ms in all over 10 deaths; without deaths {without / 1e6:.3f} ms")
+        assert longest <= 10e6 and without <= 50e3, (longest, without)
 
 
-def not_run(h, vm):
-    """Seconds of the host's life in which the VM's only vCPU did not run, by hv's account; read several times, as reading takes a moment."""
-    samples = []
-    for _ in range(9):
-        text = h.api.raw("GET", "/metrics")[2].decode()
-        uptime, cpu = (float(re.search(rf"^{name} (\S+)", text, re.M)[1]) for name in ("socle_host_uptime_seconds", rf'socle_vm_cpu_seconds_total\{{vm="{vm}"\}}'))
-        samples.append(uptime - cpu)
-    return sorted(samples)[4]
-
-
-def test_figures_own_cpu():
-    """A guest that only computes, alone on its CPU, runs on while the control kernel dies and is started anew on the other: hv takes it off for not
-    even a fraction of a time slice (4 ms). By hv's account of it: the emulator's CPUs take turns, so a guest's clock would show those."""
-    with Host(options=STATIC + " test.soak=0", mem=256, smp=2, nic="virtio-net-pci") as h:
-        h.ready()
-        h.api.upload("spin", BUILD / "guests" / "spin")
-        h.api.post("/v1/vms", {"name": "g", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "spin"}})
-        h.api.post("/v1/vms/g/actions/start")
-        h.api.wait_console("g", "spinning", 10)
-        time.sleep(0.5)
-        at = [not_run(h, "g")]
-        for n in range(8):
-            end_control(h, WAYS[n % len(WAYS)])
-            at.append(not_run(h, "g"))
-        lost = [(b - a) * 1000 for a, b in zip(at, at[1:])]
-        print(f"own CPU: {max(lost):.3f} ms lost at one death at most, {at[-1] * 1000 - at[0] * 1000:.3f} ms in all over {len(lost)}")
-        assert max(lost) < 1 and at[-1] - at[0] < 0.002, lost
+def test_figures_own_cpu(tmp_path):
+    """Alone on its CPU of two it loses no time slice (4 ms, 200,000 ticks here), nor anything else: the longest gap is that of an interrupt of hv,
+    whether control kernels and vmm programs die or not. In Bochs, whose CPUs take turns every few instructions: QEMU's, of up to 100 ms."""
+    files = [BUILD / "guests" / "gap", config_file(tmp_path, [GAP])]
+    with BochsHost("console.guests=all test.hooks=1 test.soak=6 test.soak_ms=200", files, cpus=2, net=False) as h:
+        (longest, lost), (without, _) = gaps(h, 6, 90)
+        print(f"own CPU: longest gap {longest} ticks; without deaths {without}")
+        assert longest <= 2000 and lost == 0 and without <= 2000, (longest, lost, without)
