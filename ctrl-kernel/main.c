@@ -12,6 +12,7 @@
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/control.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/jobs.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/modules.h"
 #include "ctrl-kernel/ops/options.h"
@@ -140,6 +141,7 @@ int main(void)
 	init_options();
 	vms_init();
 	keep_init();
+	jobs_init();
 	if (keep_found()) {
 		recover();
 	} else {

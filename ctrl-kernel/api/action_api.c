@@ -73,7 +73,7 @@ void api_vm_action(struct api_call *call)
 	struct vm *vm = api_vm(call);
 	char detail[160];
 
-	if (!vm || !api_body_none(call))
+	if (!vm || api_vm_job(call, vm) || !api_body_none(call))
 		return;
 	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
 		if (strcmp(call->verb, actions[i].verb) == 0) {
@@ -83,7 +83,7 @@ void api_vm_action(struct api_call *call)
 	}
 	snprintf(detail, sizeof(detail),
 		 "there is no action \"%.40s\"; there are start, stop, shutdown, reset, pause, "
-		 "resume",
+		 "resume, save, checkpoint, restore",
 		 call->verb);
 	api_reply_problem(call, 404, detail, "");
 }

@@ -43,6 +43,8 @@ void api_reply_problem(struct api_call *call, unsigned status, const char *detai
 void api_reply_json_errors(struct api_call *call, const struct json_errors *errors);
 void api_reply(struct api_call *call, unsigned status, const char *type, struct buf *body,
 	       const char *extra);
+void api_reply_source(struct api_call *call, unsigned status, const struct http_source *source,
+		      const char *extra);
 void api_reply_empty(struct api_call *call); /* 204 */
 /* For done functions: the operation has ended. -> false: nobody is there to answer, the call is freed. */
 bool api_call_back(struct api_call *call);
@@ -71,13 +73,18 @@ void api_images_list(struct api_call *call); /* image_api.c */
 void api_image_get(struct api_call *call);
 bool api_image_put_begin(struct api_call *call);
 void api_image_put(struct api_call *call);
+void api_image_content(struct api_call *call);
 void api_image_delete(struct api_call *call);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
 void api_vm_get(struct api_call *call);
 void api_vm_delete(struct api_call *call);
 void api_vm_stats(struct api_call *call);
-void api_vm_action(struct api_call *call); /* action_api.c */
+void api_vm_action(struct api_call *call);             /* action_api.c */
+bool api_vm_job(struct api_call *call, struct vm *vm); /* job_api.c; false: it is another action */
+void api_jobs_list(struct api_call *call);
+void api_job_get(struct api_call *call);
+void api_job_delete(struct api_call *call);
 void api_console_get(struct api_call *call);
 void api_console_post(struct api_call *call);
 void api_metrics(struct api_call *call); /* metrics.c */

@@ -9,6 +9,7 @@
 #include "ctrl-kernel/rt/rt.h"
 
 #define NS_PER_S 1000000000ull
+#define SEND_PIECE 65536u
 #define HELD_MAX 131072u /* twice what the TCP window lets through */
 
 /* When there is no memory for anything better. */
@@ -30,6 +31,7 @@ const char *http_status_text(unsigned status)
 		{201, "Created"},
 		{202, "Accepted"},
 		{204, "No Content"},
+		{206, "Partial Content"},
 		{400, "Bad Request"},
 		{403, "Forbidden"},
 		{404, "Not Found"},
@@ -38,6 +40,7 @@ const char *http_status_text(unsigned status)
 		{409, "Conflict"},
 		{413, "Content Too Large"},
 		{415, "Unsupported Media Type"},
+		{416, "Range Not Satisfiable"},
 		{417, "Expectation Failed"},
 		{422, "Unprocessable Content"},
 		{429, "Too Many Requests"},
@@ -70,12 +73,20 @@ static void forget_request(struct http_conn *c)
 	c->app->gone(&c->rq);
 }
 
+static void source_close(struct http_conn *c)
+{
+	if (c->source.close)
+		c->source.close(c->source.ctx);
+	c->source = (struct http_source){.left = 0};
+}
+
 static void http_close(struct http_conn *c)
 {
 	if (c->state == HTTP_CLOSED)
 		return;
 	http_state_set(c, HTTP_CLOSED);
 	forget_request(c);
+	source_close(c);
 	buf_free(&c->held);
 	buf_free(&c->body);
 	c->io->close(c->io_ctx);
@@ -87,6 +98,7 @@ static void http_abort(struct http_conn *c)
 		return;
 	http_state_set(c, HTTP_CLOSED);
 	forget_request(c);
+	source_close(c);
 	c->io->abort(c->io_ctx);
 }
 
@@ -157,6 +169,7 @@ void http_eof(struct http_conn *c)
 static void send_done(struct http_conn *c)
 {
 	buf_free(&c->out);
+	source_close(c);
 	if (!c->keep) {
 		http_close(c);
 		return;
@@ -166,13 +179,29 @@ static void send_done(struct http_conn *c)
 		http_work(c);
 }
 
+/* The next piece of the body. False: the connection was cut. */
+static bool next_piece(struct http_conn *c)
+{
+	size_t want = c->source.left < SEND_PIECE ? (size_t)c->source.left : SEND_PIECE;
+
+	c->out_at = c->out.len = 0;
+	if (buf_reserve(&c->out, want))
+		c->out.len = c->source.read(c->source.ctx, c->out.data, want);
+	c->source.left -= c->out.len;
+	if (c->out.len == 0)
+		http_abort(c);
+	return c->out.len != 0;
+}
+
 static void send_more(struct http_conn *c)
 {
-	size_t n = c->io->send(c->io_ctx, c->out.data + c->out_at, c->out.len - c->out_at);
+	do {
+		size_t n = c->io->send(c->io_ctx, c->out.data + c->out_at, c->out.len - c->out_at);
 
-	c->out_at += n;
-	c->progress += n;
-	if (c->out_at == c->out.len)
+		c->out_at += n;
+		c->progress += n;
+	} while (c->out_at == c->out.len && c->source.left && next_piece(c));
+	if (c->state == HTTP_SEND && c->out_at == c->out.len)
 		send_done(c);
 }
 
@@ -190,6 +219,7 @@ static void send_start(struct http_conn *c)
 	c->out_at = 0;
 	if (c->out.failed) {
 		buf_free(&c->out);
+		source_close(c);
 		c->io->send(c->io_ctx, no_memory, sizeof(no_memory) - 1);
 		c->keep = false;
 		send_done(c);
@@ -199,18 +229,25 @@ static void send_start(struct http_conn *c)
 }
 
 /* Both free the request's body: nothing of *rq may be used after them. */
-static void reply(struct http_conn *c, unsigned status, const char *type, struct buf *body,
-		  const char *extra)
+static void reply_head(struct http_conn *c, unsigned status, const char *type, uint64_t length,
+		       const char *extra)
 {
 	if (!c->complete) /* the rest of the request would be taken for the next one */
 		c->keep = false;
 	buf_printf(&c->out, "HTTP/1.1 %u %s\r\n", status, http_status_text(status));
 	if (status != 204)
-		buf_printf(&c->out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, body->len);
+		buf_printf(&c->out, "Content-Type: %s\r\nContent-Length: %llu\r\n", type,
+			   (unsigned long long)length);
 	buf_printf(&c->out, "Cache-Control: no-store\r\nConnection: %s\r\n",
 		   c->keep ? "keep-alive" : "close");
 	buf_text(&c->out, extra);
 	buf_text(&c->out, "\r\n");
+}
+
+static void reply(struct http_conn *c, unsigned status, const char *type, struct buf *body,
+		  const char *extra)
+{
+	reply_head(c, status, type, body->len, extra);
 	if (c->rq.method != HTTP_M_HEAD)
 		buf_add(&c->out, body->data, body->len);
 	if (body->failed)
@@ -220,12 +257,28 @@ static void reply(struct http_conn *c, unsigned status, const char *type, struct
 	send_start(c);
 }
 
+static struct http_conn *conn_of(struct http_request *rq)
+{
+	return (struct http_conn *)((char *)rq - offsetof(struct http_conn, rq));
+}
+
 void http_reply(struct http_request *rq, unsigned status, const char *type, struct buf *body,
 		const char *extra)
 {
-	struct http_conn *c = (struct http_conn *)((char *)rq - offsetof(struct http_conn, rq));
+	reply(conn_of(rq), status, type, body, extra);
+}
 
-	reply(c, status, type, body, extra);
+void http_reply_source(struct http_request *rq, unsigned status, const char *type,
+		       const struct http_source *source, const char *extra)
+{
+	struct http_conn *c = conn_of(rq);
+
+	reply_head(c, status, type, source->left, extra);
+	c->source = *source;
+	if (c->rq.method == HTTP_M_HEAD)
+		c->source.left = 0;
+	c->fresh = false;
+	send_start(c);
 }
 
 void http_refuse(struct http_conn *c, unsigned status, const char *detail)
@@ -315,6 +368,7 @@ void http_begin(struct http_conn *c, const struct http_app *app, const struct ht
 void http_end(struct http_conn *c)
 {
 	forget_request(c);
+	source_close(c);
 	buf_free(&c->held);
 	buf_free(&c->body);
 	buf_free(&c->out);

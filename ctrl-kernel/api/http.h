@@ -45,6 +45,7 @@ struct http_request {
 	const char *target;       /* path as sent, percent-encoded, without the query */
 	const char *query;        /* as sent, "": none */
 	const char *content_type; /* "": none */
+	const char *range;        /* of the body wanted, "": all (RFC 9110 14) */
 	bool foreign;             /* sent by a web page of another site: Origin is not our Host */
 	uint64_t length;          /* of the body, 0: none, HTTP_LENGTH_UNKNOWN: chunked */
 	const char *body;         /* buffered, NUL-terminated */
@@ -94,6 +95,18 @@ bool http_waits(const struct http_conn *c, uint64_t *since_ns);
 /* Takes *body over (empties it). extra: further header lines, each with CRLF; may be "". */
 void http_reply(struct http_request *rq, unsigned status, const char *type, struct buf *body,
 		const char *extra);
+/*
+ * A body that is fetched as the client takes it. read fills at most max bytes -> how many, 0: it cannot, and the connection is
+ * cut. close is called exactly once, when all is sent or nobody wants it any more.
+ */
+struct http_source {
+	size_t (*read)(void *ctx, char *to, size_t max);
+	void (*close)(void *ctx);
+	void *ctx;
+	uint64_t left; /* bytes */
+};
+void http_reply_source(struct http_request *rq, unsigned status, const char *type,
+		       const struct http_source *source, const char *extra);
 const char *http_status_text(unsigned status);
 
 #endif

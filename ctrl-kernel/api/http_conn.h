@@ -37,12 +37,13 @@ struct http_conn {
 	char last;    /* byte of the head before this one */
 	bool in_name; /* of a header line, before the colon */
 	struct http_span url, name, value;
-	struct http_span content_type, expect, coding, host, origin;
+	struct http_span content_type, expect, coding, host, origin, range;
 	bool has_host, has_expect, has_coding, headers_done, too_big;
 
 	struct http_request rq;
 	struct buf body;
-	struct buf out; /* reply being sent */
+	struct buf out;            /* reply being sent, or the present piece of it */
+	struct http_source source; /* the rest of the body; source.left 0: none */
 	size_t out_at;
 	struct buf held; /* came before its turn */
 	char head[HTTP_HEAD_MAX + 1];

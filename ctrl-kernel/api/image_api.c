@@ -5,6 +5,8 @@
 #include "ctrl-kernel/api/api.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "ctrl-kernel/ops/host.h"
 
 static void image_write_json(struct out *o, const struct image *image)
@@ -127,4 +129,103 @@ void api_image_delete(struct api_call *call)
 		api_reply_error(call, &e);
 	else
 		api_reply_empty(call);
+}
+
+/* ---- content ---- */
+
+struct download {
+	struct image *image; /* [owns] pinned */
+	uint64_t at;
+};
+
+static size_t download_read(void *ctx, char *to, size_t max)
+{
+	struct download *d = ctx;
+	size_t n = image_copy(d->image, d->at, to, max);
+
+	d->at += n;
+	return n;
+}
+
+static void download_close(void *ctx)
+{
+	struct download *d = ctx;
+
+	image_put(d->image);
+	free(d);
+}
+
+static bool digits(const char **at, uint64_t *out)
+{
+	const char *start = *at;
+
+	for (*out = 0; **at >= '0' && **at <= '9'; (*at)++)
+		if (__builtin_mul_overflow(*out, 10, out) ||
+		    __builtin_add_overflow(*out, (uint64_t)(**at - '0'), out))
+			return false;
+	return *at != start;
+}
+
+/* One range of bytes (RFC 9110 14.1.2). False: it is another kind of range, or several: then all is sent. */
+static bool range_of(const char *text, uint64_t size, uint64_t *from, uint64_t *end)
+{
+	uint64_t last;
+
+	if (strncmp(text, "bytes=", 6) != 0)
+		return false;
+	text += 6;
+	if (*text == '-') { /* so many at the end */
+		text++;
+		if (!digits(&text, &last) || *text)
+			return false;
+		*from = last < size ? size - last : 0;
+		*end = last ? size : 0; /* none at all cannot be sent */
+		return true;
+	}
+	if (!digits(&text, from) || *text++ != '-')
+		return false;
+	*end = size;
+	if (!*text)
+		return true;
+	if (!digits(&text, &last) || *text || last < *from)
+		return false;
+	if (last < size)
+		*end = last + 1;
+	return true;
+}
+
+void api_image_content(struct api_call *call)
+{
+	struct image *image = find(call);
+	struct http_source source = {.read = download_read, .close = download_close};
+	struct download *d;
+	uint64_t from = 0, end;
+	char extra[128] = "Accept-Ranges: bytes\r\n";
+	bool part;
+
+	if (!image)
+		return;
+	end = image->bytes;
+	part = range_of(call->rq->range, image->bytes, &from, &end);
+	if (part && from >= end) {
+		snprintf(extra, sizeof(extra), "Content-Range: bytes */%llu\r\n",
+			 (unsigned long long)image->bytes);
+		api_reply_problem(call, 416, "the image has no such bytes", extra);
+		return;
+	}
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		api_reply_problem(call, 503, "out of memory", "Retry-After: 1\r\n");
+		return;
+	}
+	*d = (struct download){image, from};
+	image_get(image);
+	source.ctx = d;
+	source.left = end - from;
+	if (part)
+		snprintf(extra, sizeof(extra),
+			 "Accept-Ranges: bytes\r\nContent-Range: bytes %llu-%llu/%llu\r\n",
+			 (unsigned long long)from, (unsigned long long)end - 1,
+			 (unsigned long long)image->bytes);
+	api_reply_source(call, part ? 206 : 200, &source, extra);
 }

@@ -56,6 +56,8 @@ const char *problem_http_code(unsigned status)
 		return "too_large";
 	case 415:
 		return "unsupported_media_type";
+	case 416:
+		return "range_not_satisfiable";
 	case 417:
 		return "expectation_failed";
 	case 431:

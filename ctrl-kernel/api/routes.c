@@ -30,6 +30,10 @@ static const struct api_route routes[] = {
 	{GET, "/v1/images/{name}", api_image_get, NULL},
 	{PUT, "/v1/images/{name}", api_image_put, api_image_put_begin},
 	{DELETE, "/v1/images/{name}", api_image_delete, NULL},
+	{GET, "/v1/images/{name}/content", api_image_content, NULL},
+	{GET, "/v1/operations", api_jobs_list, NULL},
+	{GET, "/v1/operations/{name}", api_job_get, NULL},
+	{DELETE, "/v1/operations/{name}", api_job_delete, NULL},
 	{GET, "/v1/vms", api_vms_list, NULL},
 	{POST, "/v1/vms", api_vms_post, NULL},
 	{GET, "/v1/vms/{name}", api_vm_get, NULL},
@@ -55,6 +59,17 @@ void api_reply(struct api_call *call, unsigned status, const char *type, struct 
 	rq->user = NULL;
 	api_counters.requests[status / 100]++;
 	http_reply(rq, status, type, body, extra);
+}
+
+void api_reply_source(struct api_call *call, unsigned status, const struct http_source *source,
+		      const char *extra)
+{
+	struct http_request *rq = call->rq;
+
+	free(call);
+	rq->user = NULL;
+	api_counters.requests[status / 100]++;
+	http_reply_source(rq, status, "application/octet-stream", source, extra);
 }
 
 void api_reply_json(struct api_call *call, unsigned status, struct buf *body, const char *extra)

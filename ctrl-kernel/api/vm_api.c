@@ -72,7 +72,7 @@ static void write_boot(struct out *o, const struct vm_spec *spec)
 
 void vm_write(struct out *o, const char *key, const struct vm *vm)
 {
-	static const char *const pending[] = {"", "start", "reset"};
+	static const char *const pending[] = {"", "start", "reset", "save", "restore"};
 	char uuid[37];
 
 	vm_uuid_text(vm->uuid, uuid);

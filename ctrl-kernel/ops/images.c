@@ -184,6 +184,20 @@ int image_read(struct image *image, uint64_t max, char **out, struct ops_error *
 	return 0;
 }
 
+size_t image_copy(const struct image *image, uint64_t at, void *to, size_t max)
+{
+	uint64_t left = at < image->bytes ? image->bytes - at : 0, first = at / HV_PAGE_SIZE;
+	size_t n = left < max ? (size_t)left : max;
+	uint64_t pages = (at % HV_PAGE_SIZE + n + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
+	uint8_t *window = n ? rt_mem_map(image->mem, first, pages, HVP_READ) : NULL;
+
+	if (!window)
+		return 0;
+	memcpy(to, window + at % HV_PAGE_SIZE, n);
+	rt_mem_unmap(window, pages);
+	return n;
+}
+
 /* ---- checksum in steps ---- */
 
 static void hash_finish(struct image_hash *h, const struct ops_error *e)

@@ -37,6 +37,8 @@ int image_hash(struct image *image, ops_done_fn done, void *ctx, struct ops_erro
 int image_adopt(const char *name, uint32_t mem, uint64_t bytes, struct ops_error *e) MUST_CHECK;
 /* Reads a small image whole (socle.json); *out is malloc'ed and NUL-terminated. */
 int image_read(struct image *image, uint64_t max, char **out, struct ops_error *e) MUST_CHECK;
+/* At most max bytes from byte `at` on -> how many; 0: there are none, or they cannot be mapped. */
+size_t image_copy(const struct image *image, uint64_t at, void *to, size_t max);
 /* Bytes held by images, for metrics. */
 uint64_t image_bytes_total(unsigned *count);
 

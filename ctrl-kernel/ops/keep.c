@@ -14,7 +14,7 @@
 #define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
 
 enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
-_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= HV_KEEP_SLOTS, "slots of hv");
+_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_JOBS, "slots of hv");
 
 struct image_record {
 	uint32_t live, source, hashed;
@@ -334,7 +334,7 @@ static bool spec_sane(const struct vm_spec *s)
 
 static bool now_sane(const struct vm_now *n)
 {
-	return n->state <= VM_CRASHED && n->pending <= VM_RESETTING &&
+	return n->state <= VM_CRASHED && n->pending <= VM_RESTORING &&
 	       text_ends(n->reason_code, sizeof(n->reason_code)) &&
 	       text_ends(n->reason, sizeof(n->reason)) &&
 	       text_ends(n->start_error, sizeof(n->start_error));

@@ -6,6 +6,7 @@
  *   slot 0                the store: plain data, no pointers, one record for each image and VM
  *   slot 1 + i            image i
  *   slot 1 + IMAGES + v   console ring of VM v
+ *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
  *
  * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
  * the old and then pointed to. So the store is consistent whenever the program dies.
@@ -21,6 +22,7 @@
 #include "ctrl-kernel/ops/vms.h"
 
 #define KEEP_NONE (-1)
+#define KEEP_SLOT_JOBS (HV_KEEP_SLOTS - 1u)
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/restore.h"
+#include "ctrl-kernel/ops/save.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -40,8 +42,8 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *code, const ch
 
 /* ---- the pending action ---- */
 
-static void pending_set(struct vm *vm, enum vm_pending what, ops_done_fn done, void *ctx,
-			loop_fn on_timeout, uint64_t timeout_ns)
+void vm_pending_set(struct vm *vm, enum vm_pending what, ops_done_fn done, void *ctx,
+		    loop_fn on_timeout, uint64_t timeout_ns)
 {
 	vm->pending = what;
 	vm->done = done;
@@ -51,7 +53,7 @@ static void pending_set(struct vm *vm, enum vm_pending what, ops_done_fn done, v
 	keep_vm_update(vm);
 }
 
-static void pending_end(struct vm *vm, const struct ops_error *e)
+void vm_pending_end(struct vm *vm, const struct ops_error *e)
 {
 	ops_done_fn done = vm->done;
 
@@ -65,18 +67,22 @@ static void pending_end(struct vm *vm, const struct ops_error *e)
 		done(vm->done_ctx, e);
 }
 
-static int check_idle(const struct vm *vm, struct ops_error *e)
+int vm_check_idle(const struct vm *vm, struct ops_error *e)
 {
+	static const char *const doing[] = {[VM_STARTING] = "started",
+					    [VM_RESETTING] = "reset",
+					    [VM_SAVING] = "saved",
+					    [VM_RESTORING] = "restored"};
+
 	if (vm->pending == VM_IDLE)
 		return 0;
-	return ops_fail(e, OPS_BUSY, NULL, "the VM is being %s",
-			vm->pending == VM_STARTING ? "started" : "reset");
+	return ops_fail(e, OPS_BUSY, NULL, "the VM is being %s", doing[vm->pending]);
 }
 
-static int check_state(const struct vm *vm, enum vm_state a, enum vm_state b, const char *action,
-		       struct ops_error *e)
+int vm_check_state(const struct vm *vm, enum vm_state a, enum vm_state b, const char *action,
+		   struct ops_error *e)
 {
-	if (check_idle(vm, e))
+	if (vm_check_idle(vm, e))
 		return -1;
 	if (vm->state == a || vm->state == b)
 		return 0;
@@ -86,6 +92,11 @@ static int check_state(const struct vm *vm, enum vm_state a, enum vm_state b, co
 
 /* ---- ends of a run ---- */
 
+static bool being_started(const struct vm *vm)
+{
+	return vm->pending == VM_STARTING || vm->pending == VM_RESTORING;
+}
+
 static void end_run(struct vm *vm)
 {
 	vm_stats(vm); /* the last figures stay readable */
@@ -93,12 +104,12 @@ static void end_run(struct vm *vm)
 	vm->stats.live = false;
 }
 
-static void start_failed(struct vm *vm, const struct ops_error *e)
+void vm_start_failed(struct vm *vm, const struct ops_error *e)
 {
 	snprintf(vm->start_error, sizeof(vm->start_error), "%s", e->text);
 	rt_log("VM %s did not start: %s", vm->spec.name, e->text);
 	end_run(vm);
-	pending_end(vm, e);
+	vm_pending_end(vm, e);
 }
 
 static void crashed(struct vm *vm, const char *code, const char *text)
@@ -108,17 +119,17 @@ static void crashed(struct vm *vm, const char *code, const char *text)
 	end_run(vm);
 	vm_set_state(vm, VM_CRASHED, code, "%s", text);
 	ops_fail(&e, OPS_ABORTED, NULL, "the VM crashed: %s", text);
-	pending_end(vm, &e);
+	vm_pending_end(vm, &e);
 }
 
-static void ended(struct vm *vm, const char *code, const char *text)
+void vm_ended(struct vm *vm, const char *code, const char *text)
 {
 	struct ops_error e;
 
 	end_run(vm);
 	vm_set_state(vm, VM_STOPPED, code, "%s", text);
 	ops_fail(&e, OPS_ABORTED, NULL, "the VM stopped meanwhile: %s", text);
-	pending_end(vm, &e);
+	vm_pending_end(vm, &e);
 }
 
 /* ---- what is reported ---- */
@@ -148,9 +159,9 @@ static void look_at_death(struct vm *vm)
 		return;
 	}
 	snprintf(text + strlen(text), sizeof(text) - strlen(text), " (%.60s)", e.text);
-	if (vm->pending == VM_STARTING) {
+	if (being_started(vm)) {
 		ops_fail(&e, OPS_INTERNAL, NULL, "%s", text);
-		start_failed(vm, &e);
+		vm_start_failed(vm, &e);
 		return;
 	}
 	crashed(vm, "vmm_died", text);
@@ -179,8 +190,7 @@ static void look_at_hv(struct vm *vm)
 	unsigned r;
 
 	/* While it starts, the vmm's own word comes first: it tells a bad image from a guest that crashed. */
-	if (vm->pending == VM_STARTING || hv_vm_info(vm->run->hv_vm, &info) ||
-	    info.state != HV_VM_CRASHED)
+	if (being_started(vm) || hv_vm_info(vm->run->hv_vm, &info) || info.state != HV_VM_CRASHED)
 		return;
 	if (info.reason == HV_VMR_VMM_DIED) {
 		look_at_death(vm); /* knows more, now or when the death itself is told */
@@ -196,7 +206,7 @@ static void started(struct vm *vm)
 {
 	vm->start_error[0] = '\0';
 	vm_set_state(vm, VM_RUNNING, "started", "started by request");
-	pending_end(vm, NULL);
+	vm_pending_end(vm, NULL);
 }
 
 static const char *bad_state(const struct vmm_status *s)
@@ -209,15 +219,17 @@ static void status_while_starting(struct vm *vm, const struct vmm_status *s)
 {
 	struct ops_error e;
 
-	if (s->phase == VMM_RUNNING || s->phase == VMM_OFF) {
+	if (vm->pending == VM_RESTORING && s->phase == VMM_RUNNING) {
+		restore_go(vm);
+	} else if (s->phase == VMM_RUNNING || s->phase == VMM_OFF) {
 		started(vm);
 	} else if (s->phase == VMM_BAD_STATE) {
 		ops_fail(&e, OPS_INTERNAL, NULL, "%s", bad_state(s));
-		start_failed(vm, &e);
+		vm_start_failed(vm, &e);
 	} else if (s->phase == VMM_FAILED) {
 		ops_fail(&e, OPS_BAD_IMAGE, "boot.kernel", "%s",
 			 s->text[0] ? s->text : "the boot image was refused");
-		start_failed(vm, &e);
+		vm_start_failed(vm, &e);
 	}
 }
 
@@ -228,7 +240,7 @@ static void note_reset(struct vm *vm, const struct vmm_status *s)
 	vm->run->seen_resets = s->resets;
 	if (vm->pending == VM_RESETTING) {
 		vm_set_state(vm, VM_RUNNING, "reset", "reset by request");
-		pending_end(vm, NULL);
+		vm_pending_end(vm, NULL);
 	} else {
 		vm_set_state(vm, vm->state, "guest_reset", "the guest reset itself");
 	}
@@ -244,13 +256,15 @@ static void look_at_status(struct vm *vm)
 	if (s.changes == vm->run->seen_changes)
 		return;
 	vm->run->seen_changes = s.changes;
-	if (vm->pending == VM_STARTING)
+	if (being_started(vm))
 		status_while_starting(vm, &s);
-	if (!vm->run || vm->pending == VM_STARTING)
+	if (!vm->run || being_started(vm))
 		return;
+	if (vm->run->save && s.quiet)
+		save_is_quiet(vm->run->save);
 	note_reset(vm, &s);
 	if (s.phase == VMM_OFF)
-		ended(vm, "guest_power_off", "the guest switched itself off");
+		vm_ended(vm, "guest_power_off", "the guest switched itself off");
 	else if (s.phase == VMM_BAD_STATE)
 		crashed(vm, "state", bad_state(&s));
 	else if (s.phase == VMM_FAILED)
@@ -292,7 +306,7 @@ void vm_discard(uint32_t hv_vm)
 	run_discard(hv_vm, &bits);
 }
 
-void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
+void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id, bool saving)
 {
 	struct ops_error e;
 
@@ -305,6 +319,8 @@ void vm_take_over(struct vm *vm, uint32_t hv_vm, uint32_t hv_id)
 		crashed(vm, "not_taken_over", e.text);
 		return;
 	}
+	if (saving)
+		save_undo(vm);
 	keep_vm_update(vm);
 	look_at_pause(vm);
 	on_state(NULL); /* what happened meanwhile */
@@ -349,18 +365,34 @@ static void start_timed_out(void *ctx)
 
 	ops_fail(&e, OPS_TIMEOUT, NULL,
 		 "the VM's device program did not say within 30 s that the guest runs");
-	start_failed(ctx, &e);
+	vm_start_failed(ctx, &e);
 }
 
+/* A saved VM may take its time to be read; its vmm gets no longer than any other. */
 static void prepared(struct vm *vm, const struct ops_error *e)
 {
 	if (e)
-		start_failed(vm, e);
+		vm_start_failed(vm, e);
+	else if (vm->pending == VM_RESTORING)
+		loop_timer_set(&vm->timeout, START_TIMEOUT_NS);
+}
+
+int vm_begin_run(struct vm *vm, struct ops_error *e)
+{
+	return run_begin(vm, &bits, prepared, e);
+}
+
+void vm_restored(struct vm *vm, bool paused, const char *image)
+{
+	vm->start_error[0] = '\0';
+	vm_set_state(vm, paused ? VM_PAUSED : VM_RUNNING, "restored", "restored from \"%s\"",
+		     image);
+	vm_pending_end(vm, NULL);
 }
 
 int vm_start(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e)
 {
-	if (check_idle(vm, e))
+	if (vm_check_idle(vm, e))
 		return -1;
 	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED)
 		return ops_fail(e, OPS_WRONG_STATE, NULL, "the VM is %s already%s",
@@ -372,7 +404,7 @@ int vm_start(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e)
 		keep_vm_update(vm);
 		return -1;
 	}
-	pending_set(vm, VM_STARTING, done, ctx, start_timed_out, START_TIMEOUT_NS);
+	vm_pending_set(vm, VM_STARTING, done, ctx, start_timed_out, START_TIMEOUT_NS);
 	return 0;
 }
 
@@ -382,14 +414,14 @@ static void reset_timed_out(void *ctx)
 
 	ops_fail(&e, OPS_TIMEOUT, NULL,
 		 "the VM's device program did not say within 30 s that the guest runs again");
-	pending_end(ctx, &e);
+	vm_pending_end(ctx, &e);
 }
 
 int vm_reset(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e)
 {
-	if (check_state(vm, VM_RUNNING, VM_RUNNING, "reset", e))
+	if (vm_check_state(vm, VM_RUNNING, VM_RUNNING, "reset", e))
 		return -1;
-	pending_set(vm, VM_RESETTING, done, ctx, reset_timed_out, RESET_TIMEOUT_NS);
+	vm_pending_set(vm, VM_RESETTING, done, ctx, reset_timed_out, RESET_TIMEOUT_NS);
 	run_command(vm->run, VMM_CMD_RESET);
 	return 0;
 }
@@ -398,21 +430,21 @@ int vm_stop(struct vm *vm, struct ops_error *e)
 {
 	struct ops_error aborted;
 
-	if (vm->pending == VM_STARTING) {
+	if (being_started(vm)) {
 		ops_fail(&aborted, OPS_ABORTED, NULL, "another request stopped the VM");
-		start_failed(vm, &aborted);
+		vm_start_failed(vm, &aborted);
 		return 0;
 	}
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 		return ops_fail(e, OPS_WRONG_STATE, NULL, "the VM does not run, it is %s",
 				vm_state_name(vm->state));
-	ended(vm, "stopped", "stopped by request");
+	vm_ended(vm, "stopped", "stopped by request");
 	return 0;
 }
 
 int vm_shutdown(struct vm *vm, struct ops_error *e)
 {
-	if (check_state(vm, VM_RUNNING, VM_RUNNING, "shut down", e))
+	if (vm_check_state(vm, VM_RUNNING, VM_RUNNING, "shut down", e))
 		return -1;
 	run_command(vm->run, VMM_CMD_POWER_BUTTON);
 	return 0;
@@ -423,7 +455,7 @@ static int test(struct vm *vm, uint32_t command, struct ops_error *e)
 	if (!run_test_hooks)
 		return ops_fail(e, OPS_INVALID, NULL,
 				"test hooks are off; boot with test.hooks=1 to have them");
-	if (check_state(vm, VM_RUNNING, VM_RUNNING, "corrupted", e))
+	if (vm_check_state(vm, VM_RUNNING, VM_RUNNING, "corrupted", e))
 		return -1;
 	run_command(vm->run, command);
 	return 0;
@@ -445,7 +477,7 @@ int vm_test_state(struct vm *vm, struct ops_error *e)
 }
 
 /* It resets itself, or has just ended and this is not known here yet. */
-static int control_failed(struct ops_error *e, int r, const char *doing)
+int vm_control_failed(struct ops_error *e, int r, const char *doing)
 {
 	if (r == -HVE_STATE)
 		return ops_fail(e, OPS_BUSY, NULL,
@@ -457,11 +489,11 @@ int vm_pause(struct vm *vm, struct ops_error *e)
 {
 	int r;
 
-	if (check_state(vm, VM_RUNNING, VM_RUNNING, "paused", e))
+	if (vm_check_state(vm, VM_RUNNING, VM_RUNNING, "paused", e))
 		return -1;
 	r = hv_vm_control(vm->run->hv_vm, HV_VMC_PAUSE, HV_VMR_REQUEST);
 	if (r)
-		return control_failed(e, r, "pausing the VM");
+		return vm_control_failed(e, r, "pausing the VM");
 	vm_set_state(vm, VM_PAUSED, "paused", "paused by request");
 	return 0;
 }
@@ -470,11 +502,11 @@ int vm_resume(struct vm *vm, struct ops_error *e)
 {
 	int r;
 
-	if (check_state(vm, VM_PAUSED, VM_PAUSED, "resumed", e))
+	if (vm_check_state(vm, VM_PAUSED, VM_PAUSED, "resumed", e))
 		return -1;
 	r = hv_vm_control(vm->run->hv_vm, HV_VMC_RESUME, HV_VMR_REQUEST);
 	if (r)
-		return control_failed(e, r, "resuming the VM");
+		return vm_control_failed(e, r, "resuming the VM");
 	vm_set_state(vm, VM_RUNNING, "resumed", "resumed by request");
 	return 0;
 }

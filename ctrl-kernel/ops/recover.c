@@ -6,6 +6,8 @@
  *   running, paused     adopted; a vmm that has died meanwhile is replaced
  *   being started       what was made of it is thrown away, and it is started again
  *   being reset         its vmm carries that out by itself
+ *   being saved         it goes on; the operation has failed
+ *   being restored      what was made of it is thrown away
  *   being ended         hv has no such VM any more: stopped
  *
  * A VM of hv that no record names was being made or unmade: it goes.
@@ -71,7 +73,7 @@ static void take_over(struct vm *vm, const struct kept_vm *kept)
 		if (vm_start(vm, NULL, NULL, &e))
 			rt_log("VM %s did not start again: %s", vm->spec.name, e.text);
 	} else if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
-		vm_take_over(vm, handle, kept->hv_id);
+		vm_take_over(vm, handle, kept->hv_id, kept->pending == VM_SAVING);
 	} else if (handle) {
 		vm_discard(handle);
 	}

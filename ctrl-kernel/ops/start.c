@@ -9,6 +9,8 @@
 #include <string.h>
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/restore.h"
+#include "ctrl-kernel/ops/save.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define GROWS_PER_TURN 4u /* 8 MiB: a few hundred microseconds of scrubbing */
@@ -306,19 +308,44 @@ static void run_step(void *ctx)
 		r = grow_ram(run, &done, &e);
 		if (r == 0 && done)
 			r = map_ram(run, &done, &e);
-	} else {
+	} else if (run->mapped_pages < run->ram_pages) {
 		r = map_ram(run, &done, &e);
+	} else {
+		r = 0; /* between two steps of a restore */
+		done = true;
 	}
 	if (r == 0 && !done) {
 		loop_defer(&run->job);
 		return;
 	}
+	if (r == 0 && !run->status)
+		r = attach_all(run, &e);
+	if (r == 0 && run->restore) {
+		r = restore_step(run, &done, &e);
+		if (r == 0 && !done) {
+			loop_defer(&run->job);
+			return;
+		}
+	}
 	if (r == 0)
-		r = attach_all(run, &e) || start_vmm(run, &e);
+		r = start_vmm(run, &e);
 	run->prepared(run->vm, r ? &e : NULL);
 }
 
 /* ---- public ---- */
+
+void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uint64_t pages,
+	      uint32_t prot)
+{
+	uint64_t mem;
+	void *va;
+
+	if (hv_vm_slot(run->hv_vm, slot, &mem))
+		return NULL;
+	va = rt_mem_map((uint32_t)mem, page, pages, prot);
+	hv_handle_close((uint32_t)mem);
+	return va;
+}
 
 int run_begin(struct vm *vm, const struct run_bits *bits,
 	      void (*prepared)(struct vm *vm, const struct ops_error *e), struct ops_error *e)
@@ -348,19 +375,6 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 }
 
 /* ---- taking over, and a vmm after a vmm ---- */
-
-/* A slot of the VM, mapped here. */
-static void *map_slot(const struct vm_run *run, unsigned slot, uint64_t pages, uint32_t prot)
-{
-	uint64_t mem;
-	void *va;
-
-	if (hv_vm_slot(run->hv_vm, slot, &mem))
-		return NULL;
-	va = rt_mem_map((uint32_t)mem, 0, pages, prot);
-	hv_handle_close((uint32_t)mem);
-	return va;
-}
 
 /* prog: its vmm, 0: none lives. */
 static int adopt_vmm(uint32_t hv_vm, const struct run_bits *bits, uint32_t *prog)
@@ -412,8 +426,8 @@ int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, ui
 	vm->hv_id = hv_id;
 	run->ram_pages = run->mapped_pages = vm->spec.memory / HV_PAGE_SIZE;
 	vm->run = run;
-	run->status = map_slot(run, HV_SLOT_SURVIVOR, VMM_SURVIVOR_PAGES, HVP_READ);
-	run->config = map_slot(run, HV_SLOT_CONFIG, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE);
+	run->status = run_map(run, HV_SLOT_SURVIVOR, 0, VMM_SURVIVOR_PAGES, HVP_READ);
+	run->config = run_map(run, HV_SLOT_CONFIG, 0, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE);
 	if (!run->status || !run->config)
 		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's shared pages are not there");
 	console_connect(&vm->console, hv_vm);
@@ -442,6 +456,10 @@ void run_end(struct vm *vm)
 {
 	struct vm_run *run = vm->run;
 
+	if (run->save)
+		save_drop(run->save);
+	if (run->restore)
+		restore_drop(run);
 	promise_settle(run, 0);
 	console_connect(&vm->console, 0);
 	/* Stopped first: for hv a running VM whose vmm goes away has crashed. */

@@ -35,6 +35,8 @@ struct vm_run {
 	uint32_t seen_changes, seen_resets;
 	unsigned n_pinned;
 	struct image *pinned[1 + VMM_MODULES_MAX];
+	struct vm_save *save;       /* [owns] save.h; NULL: it is not being saved */
+	struct vm_restore *restore; /* [owns] restore.h; NULL: it boots */
 	struct loop_job job;
 	/* Ends the preparation: e NULL when the vmm was started. */
 	void (*prepared)(struct vm *vm, const struct ops_error *e);
@@ -56,5 +58,8 @@ int run_revive(struct vm *vm, struct ops_error *e) MUST_CHECK;
 /* A consistent enough copy of what the vmm says, made safe to print. */
 void run_status(const struct vm_run *run, struct vmm_status *out);
 void run_command(struct vm_run *run, uint32_t command);
+/* A piece of the VM's memory, or its survivor pages, mapped here for a moment: rt_mem_unmap. NULL: no room. */
+void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uint64_t pages,
+	      uint32_t prot);
 
 #endif

@@ -14,6 +14,7 @@ struct stream {
 	uint32_t mem; /* [owns] */
 	uint64_t bytes;
 	mbedtls_sha256_context sha;
+	bool unhashed;
 	uint64_t expected;     /* bytes, or STREAM_SIZE_UNKNOWN */
 	uint64_t max;          /* bytes */
 	uint64_t pages;        /* the object has */
@@ -107,13 +108,19 @@ static int window_next(struct stream *s, struct ops_error *e)
 	return 0;
 }
 
+void stream_unhashed(struct stream *s)
+{
+	s->unhashed = true;
+}
+
 int stream_write(struct stream *s, const void *data, size_t len, struct ops_error *e)
 {
 	const uint8_t *from = data;
 
 	if (len > s->max - s->bytes)
 		return too_many(s->max, e);
-	mbedtls_sha256_update(&s->sha, data, len);
+	if (!s->unhashed)
+		mbedtls_sha256_update(&s->sha, data, len);
 	while (len > 0) {
 		uint64_t room = s->pages * HV_PAGE_SIZE - s->bytes;
 		size_t take = len < room ? len : (size_t)room;
@@ -142,6 +149,7 @@ void stream_end(struct stream *s, struct stream_bytes *out)
 {
 	out->mem = s->mem;
 	out->bytes = s->bytes;
+	out->hashed = !s->unhashed;
 	mbedtls_sha256_finish(&s->sha, out->sha256);
 	stream_free(s);
 }

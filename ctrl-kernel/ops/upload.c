@@ -26,7 +26,7 @@ static struct image *image_of(const char *name, const struct stream_bytes *b)
 	image->bytes = b->bytes;
 	memcpy(image->sha256, b->sha256, sizeof(image->sha256));
 	image->source = IMAGE_UPLOAD;
-	image->hashed = true;
+	image->hashed = b->hashed;
 	image->created_ns = rt_now();
 	return image;
 }

@@ -26,7 +26,7 @@
 #define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
 
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
-enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING };
+enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING, VM_SAVING, VM_RESTORING };
 
 struct vm_module {
 	char image[OPS_NAME_MAX];
@@ -99,6 +99,14 @@ int vm_resume(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int vm_test_crash(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int vm_test_state(struct vm *vm,
 		  struct ops_error *e) MUST_CHECK; /* and its survivor pages before */
+
+/* ---- save.c, restore.c. Each begins and is then a job. ---- */
+struct job;
+/* Into a new image of that name; the VM is stopped after it, or (checkpoint) goes on as it was. It stands still meanwhile. */
+int vm_save(struct vm *vm, const char *image, bool checkpoint, struct job **out,
+	    struct ops_error *e) MUST_CHECK;
+/* Instead of a start: the VM goes on where it was saved. Its description must be the same in vCPUs and memory. */
+int vm_restore(struct vm *vm, const char *image, struct job **out, struct ops_error *e) MUST_CHECK;
 int vm_console_input(struct vm *vm, const void *data, size_t len, struct ops_error *e) MUST_CHECK;
 
 #endif

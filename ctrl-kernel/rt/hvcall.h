@@ -237,6 +237,14 @@ static inline int hv_vcpu_get(uint32_t vm, unsigned index, struct hv_vcpu_regs *
 {
 	return hv_call(HVC_VCPU_GET, vm, index, (uint64_t)(uintptr_t)out, sizeof(*out), 0, 0, NULL);
 }
+static inline int hv_vm_save(uint32_t vm, unsigned index, void *out, uint64_t size)
+{
+	return hv_call(HVC_VM_SAVE, vm, index, (uint64_t)(uintptr_t)out, size, 0, 0, NULL);
+}
+static inline int hv_vm_load(uint32_t vm, unsigned index, const void *in, uint64_t size)
+{
+	return hv_call(HVC_VM_LOAD, vm, index, (uint64_t)(uintptr_t)in, size, 0, 0, NULL);
+}
 static inline int hv_vcpu_resume(uint32_t vm, unsigned index, uint64_t seq, uint64_t value)
 {
 	return hv_call(HVC_VCPU_RESUME, vm, index, seq, value, 0, 0, NULL);

@@ -75,6 +75,34 @@ static void test_doorbells(void)
 			  HV_CLAIM_DOORBELL, TEST_BIT);
 }
 
+/* ---- standing still while the VM is saved ---- */
+
+static void nothing(void *unused)
+{
+	(void)unused;
+}
+
+static void on_park(loop_fn fn)
+{
+	loop_bit_free(VMM_EVENT_PARK);
+	loop_bit_set(VMM_EVENT_PARK, fn, NULL);
+}
+
+/* Between two events nothing is half-done; from here on nothing is begun. */
+static void be_quiet(void)
+{
+	on_park(nothing);
+	the_status->quiet = 1;
+	vm_tell();
+}
+
+static void go_on(void)
+{
+	the_status->quiet = 0;
+	on_park(park_scan);
+	park_scan(NULL);
+}
+
 /* Done is noted first: a command is carried out once at most, also when it kills us. */
 static void command_take(void *unused)
 {
@@ -93,6 +121,12 @@ static void command_take(void *unused)
 		break;
 	case VMM_CMD_RESET:
 		vm_carry_out(VM_REQ_RESET);
+		break;
+	case VMM_CMD_QUIET:
+		be_quiet();
+		break;
+	case VMM_CMD_GO:
+		go_on();
 		break;
 	case VMM_CMD_TEST_CRASH:
 		test_crash();
@@ -118,10 +152,11 @@ int main(void)
 	test_doorbells();
 	vm_start();
 	name_set();
-	loop_bit_set(VMM_EVENT_PARK, park_scan, NULL);
 	loop_bit_set(VMM_EVENT_COMMAND, command_take, NULL);
-	/* Events meant for an instance before this one */
+	if (the_vm.config->command == VMM_CMD_QUIET)
+		be_quiet(); /* the instance before died meanwhile */
+	else
+		go_on(); /* with what was meant for an instance before this one */
 	command_take(NULL);
-	park_scan(NULL);
 	loop_run();
 }

@@ -51,7 +51,7 @@ void vm_irq(struct vm *vm, unsigned gsi, bool level)
 
 /* ---- status ---- */
 
-static void status_publish(void)
+void vm_tell(void)
 {
 	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
 	/* It may be gone: its next instance reads the status. */
@@ -61,7 +61,7 @@ static void status_publish(void)
 static void phase_set(enum vmm_phase phase)
 {
 	the_status->phase = phase;
-	status_publish();
+	vm_tell();
 }
 
 static void fail(const char *why)
@@ -287,7 +287,7 @@ static void power_off(void)
 	the_status->phase = VMM_OFF;
 	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
 	(void)hv_vm_control(vm_handle, HV_VMC_STOP, HV_VMR_POWER_OFF);
-	status_publish();
+	vm_tell();
 }
 
 void vm_carry_out(enum vm_request what)
@@ -311,7 +311,7 @@ void vm_attach(void)
 void vm_start(void)
 {
 	if (the_status->phase >= VMM_FAILED)
-		status_publish(); /* it may not have been told */
+		vm_tell(); /* it may not have been told */
 	else if (the_vm.state->boot == BOOT_DONE)
 		tell_running(); /* back again; park_scan finds what waits */
 	else if (rt_info()->instance > 1)

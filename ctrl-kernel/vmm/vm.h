@@ -39,6 +39,7 @@ const char *rtc_check(const struct rtc_state *rtc, bool booted);
 
 /* ---- vm.c, for main.c and park.c ---- */
 void vm_attach(void); /* maps the VM and claims its devices; finds what an instance before left */
+void vm_tell(void);   /* the VM's owner: the status has changed */
 void vm_start(void);  /* boots it, unless it runs */
 void vm_carry_out(enum vm_request what);
 extern struct vm the_vm;

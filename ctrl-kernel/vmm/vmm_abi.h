@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define VMM_CONFIG_VERSION 2u
+#define VMM_CONFIG_VERSION 3u
 #define VMM_MODULES_MAX 8u
 #define VMM_CMDLINE_MAX 2048u
 #define VMM_CONFIG_PAGES 2u
@@ -40,7 +40,10 @@ enum vmm_command {
 	VMM_CMD_POWER_BUTTON = 1,
 	VMM_CMD_RESET = 2,
 	VMM_CMD_TEST_CRASH = 3, /* corrupts itself; only with test.hooks=1 */
-	VMM_CMD_TEST_STATE = 4  /* and its survivor pages before that */
+	VMM_CMD_TEST_STATE = 4, /* and its survivor pages before that */
+	VMM_CMD_QUIET =
+		5, /* the VM is paused: touch nothing, answer nothing, until GO; status.quiet. Holds for the next instance too */
+	VMM_CMD_GO = 6
 };
 /* Of vmm_config.command; above it, for TEST_STATE: the seed that chooses what is corrupted, 0: all of it. */
 #define VMM_CMD_BITS 8u
@@ -73,11 +76,11 @@ enum vmm_phase {
 
 struct vmm_status {
 	uint32_t version;
-	uint32_t phase;     /* enum vmm_phase; FAILED, BAD_STATE: text says why */
-	uint32_t changes;   /* raised after each change */
-	uint32_t resets;    /* guest-requested or commanded resets done */
-	uint32_t boot_kind; /* 1 bzImage, 2 PVH, 3 multiboot1 */
-	uint32_t reserved;
+	uint32_t phase;      /* enum vmm_phase; FAILED, BAD_STATE: text says why */
+	uint32_t changes;    /* raised after each change */
+	uint32_t resets;     /* guest-requested or commanded resets done */
+	uint32_t boot_kind;  /* 1 bzImage, 2 PVH, 3 multiboot1 */
+	uint32_t quiet;      /* 1: VMM_CMD_QUIET is in force */
 	uint64_t started_ns; /* monotonic: first VM_CONTROL START */
 	char text[192];
 };

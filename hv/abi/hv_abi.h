@@ -105,6 +105,12 @@ enum hv_call {
 		58, /* (vm, struct hv_vm_adopt *in): its events, and its vmm's death, go to the caller from now
 		      * on -> handle of the vmm program, all rights; 0: none lives */
 
+	HVC_VM_SAVE =
+		59, /* (vm, index or HV_STATE_MACHINE, out, size): a record of hv_state.h; PAUSED. The machine's first.
+		     * BUSY: the vCPU is finishing an access that its vmm has answered; again in a moment */
+	HVC_VM_LOAD =
+		60, /* (vm, index or HV_STATE_MACHINE, in, size): STOPPED, with its memory. The machine's first */
+
 	/* VMs: the vmm's side (rights HVR_RUN on the vm handle) */
 	HVC_VM_CLAIM =
 		64, /* (vm, HV_SPACE_*, base, len, HV_CLAIM_*, bit): accesses there park or ring */

@@ -249,6 +249,49 @@ int hc_vm_adopt(struct prog *p, struct object *o, uint64_t *value)
 	return err;
 }
 
+/* One record in a page of hv's, for it is too large for the stack. */
+int hc_vm_save(struct prog *p, struct object *o, uint64_t *value)
+{
+	bool machine = arg1(p) == HV_STATE_MACHINE;
+	uint64_t size = machine ? sizeof(struct hv_state_machine) : sizeof(struct hv_state_vcpu);
+	void *page;
+	int err;
+
+	(void)value;
+	if (arg3(p) != size || (!machine && arg1(p) >= as_vm(o)->n_vcpus))
+		return -HVE_INVAL;
+	page = hv_page_alloc(&p->acct); /* zeros */
+	if (!page)
+		return -HVE_NOMEM;
+	err = machine ? vm_save_machine(as_vm(o), page)
+		      : vm_save_vcpu(as_vm(o), (unsigned)arg1(p), page);
+	if (err == 0)
+		err = user_write(arg2(p), page, size);
+	hv_page_free(&p->acct, page);
+	return err;
+}
+
+int hc_vm_load(struct prog *p, struct object *o, uint64_t *value)
+{
+	bool machine = arg1(p) == HV_STATE_MACHINE;
+	uint64_t size = machine ? sizeof(struct hv_state_machine) : sizeof(struct hv_state_vcpu);
+	void *page;
+	int err;
+
+	(void)value;
+	if (arg3(p) != size || (!machine && arg1(p) >= as_vm(o)->n_vcpus))
+		return -HVE_INVAL;
+	page = hv_page_alloc(&p->acct);
+	if (!page)
+		return -HVE_NOMEM;
+	err = user_read(page, arg2(p), size);
+	if (err == 0)
+		err = machine ? vm_load_machine(as_vm(o), page)
+			      : vm_load_vcpu(as_vm(o), (unsigned)arg1(p), page);
+	hv_page_free(&p->acct, page);
+	return err;
+}
+
 /* ---- the vmm's ---- */
 
 int hc_vm_claim(struct prog *p, struct object *o, uint64_t *value)

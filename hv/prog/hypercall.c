@@ -55,6 +55,8 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_VM_SCHED] = CALL(hc_vm_sched, OBJECT_VM, R_OWN, 0, true),
 	[HVC_VM_NEXT] = CALL(hc_vm_next, 0, 0, HVPR_VM, true),
 	[HVC_VM_ADOPT] = CALL(hc_vm_adopt, OBJECT_VM, R_OWN, HVPR_VM, true),
+	[HVC_VM_SAVE] = CALL(hc_vm_save, OBJECT_VM, R_OWN, 0, true),
+	[HVC_VM_LOAD] = CALL(hc_vm_load, OBJECT_VM, R_OWN, 0, true),
 
 	[HVC_VM_CLAIM] = CALL(hc_vm_claim, OBJECT_VM, R_RUN, 0, true),
 	[HVC_VM_UNCLAIM] = CALL(hc_vm_unclaim, OBJECT_VM, R_RUN, 0, true),

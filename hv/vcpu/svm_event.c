@@ -30,6 +30,13 @@ static void intercept_iret(struct svm_vcpu *a, bool on)
 	svm_dirty(a, CLEAN_INTERCEPTS);
 }
 
+void svm_block_nmi(struct svm_vcpu *a)
+{
+	a->nmi_blocked = true;
+	a->nmi_iret = false;
+	intercept_iret(a, true);
+}
+
 /* An NMI that waits is to follow at once: single-step over the IRET. (TF is in what the CPU does, not in what IRET pops;
  * one set by the guest itself is popped here too.) */
 void svm_iret(struct vcpu *v)
@@ -94,9 +101,7 @@ void svm_inject(struct vcpu *v, const struct vcpu_event *e)
 	}
 	if (e->type == EVENT_NMI) {
 		event |= 2; /* the vector of an NMI */
-		a->nmi_blocked = true;
-		a->nmi_iret = false;
-		intercept_iret(a, true);
+		svm_block_nmi(a);
 	}
 	b->event_inject = event;
 	a->after |= AFTER_INJECTION;

@@ -311,7 +311,7 @@ static uint64_t *dr_field(struct svm_vcpu *a, unsigned number)
 
 #define DR6_ONES 0xffff0ff0ull /* read as ones (APM2 13.1.1.3) */
 #define DR6_FREE 0xe00full
-#define DR7_ZEROS 0xd800ull
+#define DR7_ZEROS 0xffffffff0000d800ull
 
 /* The upper half of DR6 and DR7 must be zero, for VMRUN too. */
 static int dr_write(struct svm_vcpu *a, unsigned number, uint64_t value)
@@ -349,4 +349,88 @@ void svm_dr_emulate(struct vcpu *v, unsigned number, bool write)
 		return;
 	}
 	svm_skip(v);
+}
+
+/* ---- the rest of a saved vCPU ---- */
+
+static void get_event(struct svm_vcpu *a, struct hv_state_event *out)
+{
+	static const uint8_t types[8] = {[EVENT_KIND_INTR] = HV_SEV_INTR,
+					 [EVENT_KIND_NMI] = HV_SEV_NMI,
+					 [EVENT_KIND_EXCEPTION] = HV_SEV_EXCEPTION};
+	uint64_t event = a->vmcb->event_inject;
+
+	*out = (struct hv_state_event){.type = HV_SEV_NONE};
+	if (!(event & EVENT_VALID))
+		return;
+	out->type = types[EVENT_KIND(event)];
+	out->vector = EVENT_VECTOR(event);
+	out->has_error = (event & EVENT_HAS_ERROR) != 0;
+	out->error = (uint32_t)(event >> 32);
+}
+
+void svm_get_rest(struct vcpu *v, struct hv_state_vcpu *out)
+{
+	struct svm_vcpu *a = svm_of(v);
+	const struct vmcb *b = a->vmcb;
+
+	out->star = b->star;
+	out->lstar = b->lstar;
+	out->cstar = b->cstar;
+	out->sfmask = b->sfmask;
+	out->kernel_gs_base = b->kernel_gs_base;
+	out->sysenter_cs = b->sysenter_cs;
+	out->sysenter_esp = b->sysenter_esp;
+	out->sysenter_eip = b->sysenter_eip;
+	out->pat = b->g_pat;
+	out->tsc_aux = a->tsc_aux;
+	for (unsigned i = 0; i < 4; i++)
+		out->dr[i] = a->dr[i];
+	out->dr6 = b->dr6;
+	out->dr7 = b->dr7;
+	get_event(a, &out->event);
+	if (b->int_state & INT_SHADOW)
+		out->flags |= HV_SF_SHADOW;
+	if (a->nmi_blocked && !(a->nmi_iret && v->rip != a->iret_rip))
+		out->flags |= HV_SF_NMI_BLOCKED;
+	if (a->stepping) /* svm_iret's, not the guest's */
+		out->regs.rflags &= ~RFLAGS_TF;
+}
+
+void svm_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_offset)
+{
+	static const uint8_t types[] = {[HV_SEV_INTR] = EVENT_INTR,
+					[HV_SEV_NMI] = EVENT_NMI,
+					[HV_SEV_EXCEPTION] = EVENT_EXCEPTION};
+	struct svm_vcpu *a = svm_of(v);
+	struct vmcb *b = a->vmcb;
+
+	b->tsc_offset = tsc_offset;
+	b->star = in->star;
+	b->lstar = in->lstar;
+	b->cstar = in->cstar;
+	b->sfmask = in->sfmask;
+	b->kernel_gs_base = in->kernel_gs_base;
+	b->sysenter_cs = in->sysenter_cs;
+	b->sysenter_esp = in->sysenter_esp;
+	b->sysenter_eip = in->sysenter_eip;
+	b->g_pat = in->pat;
+	a->tsc_aux = in->tsc_aux;
+	for (unsigned i = 0; i < 4; i++)
+		a->dr[i] = in->dr[i];
+	b->dr6 = (in->dr6 & DR6_FREE) | DR6_ONES;
+	b->dr7 = (in->dr7 & ~DR7_ZEROS) | DR7_AFTER_RESET;
+	if (in->flags & HV_SF_NMI_BLOCKED)
+		svm_block_nmi(a);
+	if (in->event.type != HV_SEV_NONE) {
+		struct vcpu_event e = {.type = types[in->event.type],
+				       .vector = in->event.vector,
+				       .has_error = in->event.has_error != 0,
+				       .error = in->event.error,
+				       .address = in->regs.cr2};
+
+		svm_inject(v, &e);
+	}
+	b->int_state = in->flags & HV_SF_SHADOW ? INT_SHADOW : 0;
+	svm_dirty(a, CLEAN_ALL);
 }

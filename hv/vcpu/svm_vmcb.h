@@ -267,12 +267,15 @@ bool svm_can_inject(struct vcpu *v, unsigned event_type);
 void svm_inject(struct vcpu *v, const struct vcpu_event *e);
 void svm_window(struct vcpu *v, unsigned event_type, bool wanted);
 void svm_broken_delivery(struct vcpu *v);
+void svm_block_nmi(struct svm_vcpu *a); /* until its IRET */
 void svm_iret(struct vcpu *v);
 bool svm_stepped(struct vcpu *v);
 /* svm_state.c */
 void svm_reset(struct vcpu *v);
 void svm_get(struct vcpu *v, struct hv_vcpu_regs *out);
 void svm_set(struct vcpu *v, const struct hv_vcpu_regs *in);
+void svm_get_rest(struct vcpu *v, struct hv_state_vcpu *out);
+void svm_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_offset);
 void svm_context(struct vcpu *v, struct vcpu_context *out);
 void svm_segment(struct vcpu *v, enum hv_seg which, struct hv_segment *out);
 void svm_skip(struct vcpu *v);

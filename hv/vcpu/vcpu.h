@@ -6,7 +6,7 @@
 #ifndef HV_VCPU_VCPU_H
 #define HV_VCPU_VCPU_H
 
-#include "hv/abi/hv_vm.h"
+#include "hv/abi/hv_state.h"
 #include "hv/cpu/cpu.h"
 #include "hv/mm/mem.h"
 #include "hv/mm/window.h"
@@ -179,8 +179,9 @@ enum vcpu_attention {
 	ATT_NMI = 2,
 	ATT_INIT = 4, /* INIT received */
 	ATT_SIPI = 8,
-	ATT_CLOCK = 32,  /* pvclock page to be refreshed */
-	ATT_ANSWER = 64, /* the parked access was answered */
+	ATT_CLOCK = 32,   /* pvclock page to be refreshed */
+	ATT_ANSWER = 64,  /* the parked access was answered */
+	ATT_SETTLE = 128, /* of a paused VM: carry out the answer, nothing else, and rest again */
 };
 
 /*
@@ -220,6 +221,10 @@ struct vendor {
 	 * INIT does, and translations made with the old ones from the next load on; within a turn flush() must follow. */
 	void (*get)(struct vcpu *v, struct hv_vcpu_regs *out);
 	void (*set)(struct vcpu *v, const struct hv_vcpu_regs *in);
+	/* What get() and set() leave out of a saved vCPU: MSRs, debug registers, the event on its way in, shadow and NMI blocking.
+	 * set_rest() comes after set(), and its values were checked (vm/state.c). */
+	void (*get_rest)(struct vcpu *v, struct hv_state_vcpu *out);
+	void (*set_rest)(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_offset);
 	void (*context)(struct vcpu *v, struct vcpu_context *out);
 	void (*segment)(struct vcpu *v, enum hv_seg which, struct hv_segment *out);
 	/* EVENT_INTR: IF and no shadow; EVENT_NMI: not in an NMI handler; both: nothing else being injected. */

@@ -14,6 +14,8 @@
 #define PAT_AFTER_RESET 0x0007040600070406ull
 #define DR6_AFTER_RESET 0xffff0ff0ull
 #define DR7_AFTER_RESET 0x400ull
+#define DR6_FREE 0xe00full /* the others are constant (SDM3 18.2.3) */
+#define DR7_ZEROS 0xffffffff0000d800ull
 
 /* Those that hv keeps from the guest, and what they are while it runs. */
 #define CR0_KEPT (CR0_NE | CR0_NW | CR0_CD)
@@ -271,4 +273,109 @@ void vmx_skip(struct vcpu *v)
 		vmwrite(VMCS_INTERRUPTIBILITY, blocked & ~(uint64_t)(BLOCKED_STI | BLOCKED_MOV_SS));
 	if (UNLIKELY(v->rflags & RFLAGS_TF))
 		single_step(v);
+}
+
+/* ---- the rest of a saved vCPU ---- */
+
+static void get_event(const struct vmx_vcpu *a, struct hv_state_event *out)
+{
+	static const uint8_t types[8] = {[EVENT_KIND_INTR] = HV_SEV_INTR,
+					 [EVENT_KIND_NMI] = HV_SEV_NMI,
+					 [EVENT_KIND_EXCEPTION] = HV_SEV_EXCEPTION};
+	uint32_t event = a->entry_event;
+
+	*out = (struct hv_state_event){.type = HV_SEV_NONE};
+	if (!a->injecting)
+		return;
+	out->type = types[EVENT_KIND(event)];
+	out->vector = EVENT_VECTOR(event);
+	out->has_error = (event & EVENT_HAS_ERROR) != 0;
+	out->error = (uint32_t)vmread(VMCS_ENTRY_ERROR);
+}
+
+static void get_msrs(const struct vmx_vcpu *a, struct hv_state_vcpu *out)
+{
+	out->star = a->star;
+	out->lstar = a->lstar;
+	out->cstar = a->cstar;
+	out->sfmask = a->sfmask;
+	out->kernel_gs_base = a->kernel_gs_base;
+	out->tsc_aux = a->tsc_aux;
+	out->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
+	out->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
+	out->sysenter_eip = vmread(VMCS_GUEST_SYSENTER_EIP);
+	out->pat = vmread(VMCS_GUEST_PAT);
+}
+
+void vmx_get_rest(struct vcpu *v, struct hv_state_vcpu *out)
+{
+	struct vmx_vcpu *a = vmx_of(v);
+	bool opened = vmx_open(a);
+	uint64_t blocked = vmread(VMCS_INTERRUPTIBILITY);
+
+	get_msrs(a, out);
+	for (unsigned i = 0; i < 4; i++)
+		out->dr[i] = a->dr[i];
+	out->dr6 = a->dr6;
+	out->dr7 = vmread(VMCS_GUEST_DR7);
+	get_event(a, &out->event);
+	if (blocked & (BLOCKED_STI | BLOCKED_MOV_SS))
+		out->flags |= HV_SF_SHADOW;
+	if (blocked & BLOCKED_NMI)
+		out->flags |= HV_SF_NMI_BLOCKED;
+	vmx_close(a, opened);
+}
+
+static void set_msrs(struct vmx_vcpu *a, const struct hv_state_vcpu *in)
+{
+	a->star = in->star;
+	a->lstar = in->lstar;
+	a->cstar = in->cstar;
+	a->sfmask = in->sfmask;
+	a->kernel_gs_base = in->kernel_gs_base;
+	a->tsc_aux = in->tsc_aux;
+	vmwrite(VMCS_GUEST_SYSENTER_CS, in->sysenter_cs);
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, in->sysenter_esp);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, in->sysenter_eip);
+	vmwrite(VMCS_GUEST_PAT, in->pat);
+}
+
+/* Only what an entry accepts (SDM3 27.3.1.5): single-stepping in a shadow would need a pending #DB, and one interrupt more or
+ * less late does no harm. */
+static uint64_t blocking(const struct hv_state_vcpu *in)
+{
+	uint64_t blocked = in->flags & HV_SF_NMI_BLOCKED ? BLOCKED_NMI : 0;
+
+	if ((in->flags & HV_SF_SHADOW) && in->event.type == HV_SEV_NONE &&
+	    !(in->regs.rflags & RFLAGS_TF))
+		blocked |= BLOCKED_MOV_SS;
+	return blocked;
+}
+
+void vmx_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_offset)
+{
+	static const uint8_t types[] = {[HV_SEV_INTR] = EVENT_INTR,
+					[HV_SEV_NMI] = EVENT_NMI,
+					[HV_SEV_EXCEPTION] = EVENT_EXCEPTION};
+	struct vmx_vcpu *a = vmx_of(v);
+	bool opened = vmx_open(a);
+
+	vmwrite(VMCS_TSC_OFFSET, tsc_offset);
+	set_msrs(a, in);
+	for (unsigned i = 0; i < 4; i++)
+		a->dr[i] = in->dr[i];
+	a->dr6 = (in->dr6 & DR6_FREE) | DR6_AFTER_RESET;
+	vmwrite(VMCS_GUEST_DR7, (in->dr7 & ~DR7_ZEROS) | DR7_AFTER_RESET);
+	a->breakpoints = in->dr7 & 0xff;
+	vmwrite(VMCS_INTERRUPTIBILITY, blocking(in));
+	if (in->event.type != HV_SEV_NONE) {
+		struct vcpu_event e = {.type = types[in->event.type],
+				       .vector = in->event.vector,
+				       .has_error = in->event.has_error != 0,
+				       .error = in->event.error,
+				       .address = in->regs.cr2};
+
+		vmx_inject(v, &e);
+	}
+	vmx_close(a, opened);
 }

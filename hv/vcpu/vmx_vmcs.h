@@ -351,6 +351,8 @@ void vmx_proc_change(struct vmx_vcpu *a, uint32_t clear, uint32_t set);
 void vmx_reset(struct vcpu *v);
 void vmx_get(struct vcpu *v, struct hv_vcpu_regs *out);
 void vmx_set(struct vcpu *v, const struct hv_vcpu_regs *in);
+void vmx_get_rest(struct vcpu *v, struct hv_state_vcpu *out);
+void vmx_set_rest(struct vcpu *v, const struct hv_state_vcpu *in, uint64_t tsc_offset);
 void vmx_context(struct vcpu *v, struct vcpu_context *out);
 void vmx_segment(struct vcpu *v, enum hv_seg which, struct hv_segment *out);
 void vmx_skip(struct vcpu *v);

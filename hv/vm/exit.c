@@ -155,7 +155,7 @@ static void exit_cache(struct vcpu *v)
 
 /* SDM1 13.3: which combinations XSETBV takes, of what CPUID shows: others have rules of their own (AMX: both or none),
  * and hv itself would get the #GP. */
-static bool xcr0_valid(uint64_t x)
+bool vcpu_xcr0_valid(uint64_t x)
 {
 	if (!(x & XCR0_X87) || (x & ~(cpu_features.xcr0_mask & XCR0_OFFERED)))
 		return false;
@@ -176,7 +176,7 @@ static void exit_xsetbv(struct vcpu *v)
 		vcpu_inject_fault(v, VECTOR_UD);
 		return;
 	}
-	if (c.cpl || (uint32_t)v->gpr[HV_RCX] || !xcr0_valid(value)) {
+	if (c.cpl || (uint32_t)v->gpr[HV_RCX] || !vcpu_xcr0_valid(value)) {
 		vcpu_inject_fault(v, VECTOR_GP);
 		return;
 	}

@@ -154,7 +154,7 @@ static __attribute__((noinline)) int others(struct vcpu *v, uint32_t msr, bool w
 		return 0;
 	case MSR_TSC: /* runs native and cannot be set */
 		if (!write)
-			*value = rdtsc();
+			*value = rdtsc() + v->vm->tsc_offset;
 		return 0;
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_SYSTEM_TIME:

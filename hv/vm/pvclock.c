@@ -2,11 +2,13 @@
 /*
  * The paravirtual clock of KVM: a page that says how to turn the TSC into nanoseconds, and the wall-clock time at which
  * those began. The TSC runs native and hv's own clock is a fixed line through it, so every vCPU gets that same line:
- * tsc_base at 0 ns, tsc_mult per tick. It is exact, monotonic across vCPUs (TSC_STABLE) and needs no upkeep.
+ * tsc_base at 0 ns, tsc_mult per tick; a VM that was loaded (state.c) has both ends of it moved. It is exact, monotonic across
+ * vCPUs (TSC_STABLE) and needs no upkeep.
  */
 #include "hv/abi/hv_abi.h"
 #include "hv/vm/vdev.h"
 
+#define NS_PER_S 1000000000ull
 #define SYSTEM_TIME_ENABLE 1u
 #define CLOCK_TSC_STABLE 1u
 #define CLOCK_GUEST_STOPPED 2u
@@ -59,17 +61,21 @@ static void scale(struct pvclock_time *t)
 
 static int publish_time(struct vcpu *v, uint8_t flags)
 {
-	struct pvclock_time t = {.tsc_timestamp = tsc_base, .flags = flags};
+	struct pvclock_time t = {.tsc_timestamp = tsc_base + v->vm->tsc_offset,
+				 .system_time = v->vm->ns_offset,
+				 .flags = flags};
 
 	scale(&t);
 	return write_versioned(v, v->clock_msr & ~(gpa_t)SYSTEM_TIME_ENABLE, &v->clock_version, &t,
 			       sizeof(t));
 }
 
-/* Wall time when time_now() was 0. */
+/* Wall time when the guest's clock was 0. */
 static int publish_wall(struct vcpu *v, gpa_t gpa)
 {
-	struct pvclock_wall w = {.sec = (uint32_t)plat_boot_epoch};
+	uint64_t ns = plat_boot_epoch * NS_PER_S - v->vm->ns_offset;
+	struct pvclock_wall w = {.sec = (uint32_t)(ns / NS_PER_S),
+				 .nsec = (uint32_t)(ns % NS_PER_S)};
 
 	return write_versioned(v, gpa, &v->vm->clock_version, &w, sizeof(w));
 }

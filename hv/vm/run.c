@@ -245,7 +245,14 @@ static bool attend(struct vcpu *v)
 
 	if (bits & ATT_ANSWER)
 		answered(v);
-	if (UNLIKELY(bits & (ATT_INIT | ATT_SIPI | ATT_CLOCK))) {
+	if (UNLIKELY(bits & (ATT_INIT | ATT_SIPI | ATT_CLOCK | ATT_SETTLE))) {
+		if (bits & ATT_SETTLE) {
+			sched_block_self(&v->ent, BLOCK_PAUSE);
+			__atomic_fetch_or(&v->attention,
+					  bits & ~(uint32_t)(ATT_ANSWER | ATT_SETTLE),
+					  __ATOMIC_RELAXED);
+			return false;
+		}
 		/* INIT forgets the NMI that came before it, and between INIT and SIPI none counts. */
 		if ((bits & ATT_INIT) || v->wait_sipi)
 			bits &= ~(uint32_t)ATT_NMI;

@@ -6,6 +6,7 @@
 #ifndef HV_VM_VDEV_H
 #define HV_VM_VDEV_H
 
+#include "hv/abi/hv_state.h"
 #include "hv/cpu/x86.h"
 #include "hv/vm/vm.h"
 
@@ -76,6 +77,8 @@ struct vpic {
 };
 void vpic_reset(struct vm *vm);
 void vpic_set(struct vm *vm, unsigned irq, bool level);
+void vpic_save(const struct vm *vm, struct hv_state_machine *out);
+int vpic_load(struct vm *vm, const struct hv_state_machine *in) MUST_CHECK;
 uint8_t vpic_read(struct vm *vm, uint16_t port);
 void vpic_write(struct vm *vm, uint16_t port, uint8_t value);
 
@@ -87,6 +90,8 @@ struct vioapic {
 };
 void vioapic_reset(struct vm *vm);
 void vioapic_set(struct vm *vm, unsigned pin, bool level);
+void vioapic_save(const struct vm *vm, struct hv_state_machine *out);
+void vioapic_load(struct vm *vm, const struct hv_state_machine *in);
 uint32_t vioapic_read(struct vm *vm, unsigned offset);
 void vioapic_write(struct vm *vm, unsigned offset, uint32_t value);
 
@@ -114,6 +119,8 @@ struct vpit {
 void vpit_init(struct vm *vm);
 void vpit_destroy(struct vm *vm);
 void vpit_reset(struct vm *vm);
+void vpit_save(const struct vm *vm, struct hv_state_machine *out);
+int vpit_load(struct vm *vm, const struct hv_state_machine *in) MUST_CHECK;
 uint8_t vpit_read(struct vm *vm, uint16_t port);
 void vpit_write(struct vm *vm, uint16_t port, uint8_t value);
 
@@ -136,6 +143,8 @@ struct vuart {
 void vuart_init(struct vm *vm);
 void vuart_destroy(struct vm *vm);
 void vuart_reset(struct vm *vm);
+void vuart_save(struct vm *vm, struct hv_state_machine *out); /* these two take its lock */
+int vuart_load(struct vm *vm, const struct hv_state_machine *in) MUST_CHECK;
 uint8_t vuart_read(struct vm *vm, unsigned reg);
 void vuart_write(struct vm *vm, unsigned reg, uint8_t value);
 

@@ -122,6 +122,29 @@ void vioapic_write(struct vm *vm, unsigned offset, uint32_t value)
 		window_write(vm, value);
 }
 
+void vioapic_save(const struct vm *vm, struct hv_state_machine *out)
+{
+	const struct vioapic *io = vm->vioapic;
+
+	for (unsigned pin = 0; pin < HV_IOAPIC_PINS; pin++)
+		out->ioapic_redir[pin] = io->redir[pin];
+	out->ioapic_lines = io->lines;
+	out->ioapic_select = io->select;
+	out->ioapic_id = io->id;
+}
+
+/* Nothing is sent: what a line has asked for is in the local APICs or behind remote IRR. */
+void vioapic_load(struct vm *vm, const struct hv_state_machine *in)
+{
+	struct vioapic *io = vm->vioapic;
+
+	for (unsigned pin = 0; pin < HV_IOAPIC_PINS; pin++)
+		io->redir[pin] = in->ioapic_redir[pin] & (REDIR_WRITABLE | REDIR_REMOTE_IRR);
+	io->lines = in->ioapic_lines & ((1u << HV_IOAPIC_PINS) - 1);
+	io->select = in->ioapic_select & 0xff;
+	io->id = in->ioapic_id & 0x0f000000;
+}
+
 void vioapic_reset(struct vm *vm)
 {
 	memset(vm->vioapic, 0, sizeof(*vm->vioapic));

@@ -403,3 +403,95 @@ uint64_t vlapic_base(struct vcpu *v)
 {
 	return v->lapic->base;
 }
+
+/* ---- state ---- */
+
+void vlapic_save(struct vcpu *v, struct hv_state_lapic *out)
+{
+	struct vlapic *l = v->lapic;
+
+	vlapic_timer_save(
+		l, out); /* first: a tick that comes now is seen twice rather than not at all */
+	out->base = l->base;
+	out->svr = l->svr;
+	out->ldr = l->ldr;
+	out->dfr = l->dfr;
+	out->esr = l->esr;
+	out->errors = __atomic_load_n(&l->errors, __ATOMIC_RELAXED);
+	out->tmict = l->tmict;
+	out->tdcr = l->tdcr;
+	out->icr = l->icr;
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		out->lvt[i] = l->lvt[i];
+	out->tpr = l->tpr;
+	if (l->page) {
+		vlapic_virt_save(l, out);
+	} else {
+		for (unsigned i = 0; i < 4; i++)
+			out->irr[i] = l->irr[i];
+		for (unsigned i = 1; i <= l->depth; i++)
+			out->isr[l->service[i & 15] >> 6] |= 1ull << (l->service[i & 15] & 63);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		out->irr[i] |= __atomic_load_n(&l->pir[i], __ATOMIC_ACQUIRE);
+		out->tmr[i] = __atomic_load_n(&l->tmr[i], __ATOMIC_RELAXED);
+	}
+}
+
+/* What is in service: one vector of each class at most, and none below 16 (struct vlapic). */
+static int service_load(struct vlapic *l, const uint64_t isr[4])
+{
+	unsigned last = 0;
+
+	l->depth = 0;
+	for (unsigned vector = 0; vector < 256; vector++) {
+		if (!(isr[vector >> 6] >> (vector & 63) & 1))
+			continue;
+		if (vector < 16 || vector >> 4 == last >> 4)
+			return -HVE_INVAL;
+		last = vector;
+		l->service[++l->depth] = (uint8_t)vector;
+	}
+	return 0;
+}
+
+static bool base_sane(uint64_t base, unsigned index)
+{
+	uint64_t flags = base & 0xfff;
+
+	return (base & ~0xfffull) == HV_GPA_LAPIC &&
+	       !(flags & ~(APIC_BASE_BSP | APIC_BASE_X2 | APIC_BASE_EN)) &&
+	       !(flags & APIC_BASE_BSP) == (index != 0) &&
+	       (!(flags & APIC_BASE_X2) || (flags & APIC_BASE_EN));
+}
+
+int vlapic_load(struct vcpu *v, const struct hv_state_lapic *in)
+{
+	struct vlapic *l = v->lapic;
+
+	if (!base_sane(in->base, v->index) || (in->irr[0] & 0xffff))
+		return -HVE_INVAL;
+	if (service_load(l, in->isr))
+		return -HVE_INVAL;
+	l->base = in->base;
+	l->svr = in->svr & 0x3ff;
+	l->ldr = in->ldr & 0xff000000u;
+	l->dfr = in->dfr | 0x0fffffffu;
+	l->esr = in->esr & 0xff;
+	l->errors = in->errors & 0xff;
+	l->tmict = in->tmict;
+	l->tdcr = in->tdcr & 0xb;
+	l->icr = in->icr;
+	l->tpr = in->tpr & 0xff;
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		l->lvt[i] = in->lvt[i] & lvt_valid[i];
+	for (unsigned i = 0; i < 4; i++) {
+		l->tmr[i] = in->tmr[i];
+		l->pir[i] = in->irr[i]; /* as if others had posted it all just now */
+	}
+	l->posted = 1;
+	if (vlapic_x2(l))
+		vlapic_virt_on(l);
+	vlapic_timer_load(l, in);
+	return 0;
+}

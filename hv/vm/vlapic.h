@@ -77,7 +77,7 @@ struct vlapic {
 	struct timer timer;    /* armed under timer_lock only */
 	uint64_t deadline;     /* [L:timer_lock] ns when the timer is due, 0: stopped */
 	uint64_t period;       /* [L:timer_lock] ns, periodic mode */
-	uint64_t tsc_deadline; /* [L:timer_lock] */
+	uint64_t tsc_deadline; /* [L:timer_lock] in the guest's TSC */
 };
 
 _Static_assert(offsetof(struct vlapic, pir) == 0 && offsetof(struct vlapic, posted) == 32 &&
@@ -106,6 +106,7 @@ void vlapic_error(struct vlapic *l, uint32_t bit); /* any CPU */
 /* vlapic_virt.c */
 void vlapic_virt_on(struct vlapic *l);  /* x2APIC mode has begun; by the vCPU itself */
 void vlapic_virt_off(struct vlapic *l); /* it ends; the vCPU does not run elsewhere */
+void vlapic_virt_save(struct vlapic *l, struct hv_state_lapic *out); /* IRR, ISR, TPR; l->page */
 
 /* vlapic_ipi.c */
 void vlapic_icr_write(struct vlapic *l, uint64_t icr);
@@ -119,5 +120,7 @@ uint32_t vlapic_timer_now(struct vlapic *l);
 void vlapic_timer_divide(struct vlapic *l, uint32_t tdcr);
 void vlapic_timer_deadline(struct vlapic *l, uint64_t tsc);
 uint64_t vlapic_timer_deadline_read(struct vlapic *l);
+void vlapic_timer_save(struct vlapic *l, struct hv_state_lapic *out); /* before IRR is looked at */
+void vlapic_timer_load(struct vlapic *l, const struct hv_state_lapic *in); /* LVT is in place */
 
 #endif

@@ -20,12 +20,18 @@ static inline unsigned shift_of(uint32_t tdcr) /* SDM3 11.5.4, divide configurat
 	return ((tdcr & 3) + (tdcr >> 1 & 4) + 1) & 7;
 }
 
-/* ns at which the TSC has reached it; the conversion rounds down, hence + 1. */
-static uint64_t deadline_of_tsc(uint64_t tsc, uint64_t now_tsc)
+static inline uint64_t guest_tsc(const struct vlapic *l)
+{
+	return rdtsc() + l->v->vm->tsc_offset;
+}
+
+/* ns at which the guest's TSC has reached it; the conversion rounds down, hence + 1. */
+static uint64_t deadline_of_tsc(const struct vlapic *l, uint64_t tsc, uint64_t now_tsc)
 {
 	uint64_t far = tsc_khz * DEADLINE_FAR_MS;
 
-	return time_from_tsc(tsc - now_tsc > far ? now_tsc + far : tsc) + 1;
+	return time_from_tsc((tsc - now_tsc > far ? now_tsc + far : tsc) - l->v->vm->tsc_offset) +
+	       1;
 }
 
 /* Where a timer that is due goes: the next tick, a piece of a long wait, or 0. */
@@ -37,8 +43,8 @@ static uint64_t next_deadline(const struct vlapic *l, enum apic_timer_mode mode,
 		return l->period ? vdev_next_tick(l->deadline, l->period, now) : 0;
 	if (mode != TIMER_DEADLINE)
 		return 0;
-	now_tsc = rdtsc();
-	return l->tsc_deadline > now_tsc ? deadline_of_tsc(l->tsc_deadline, now_tsc) : 0;
+	now_tsc = guest_tsc(l);
+	return l->tsc_deadline > now_tsc ? deadline_of_tsc(l, l->tsc_deadline, now_tsc) : 0;
 }
 
 static void fire(struct timer *t)
@@ -145,9 +151,9 @@ void vlapic_timer_deadline(struct vlapic *l, uint64_t tsc)
 
 	if (mode_of(l->lvt[LVT_TIMER]) != TIMER_DEADLINE)
 		return;
-	now = rdtsc();
+	now = guest_tsc(l);
 	if (tsc > now) {
-		set_deadline(l, deadline_of_tsc(tsc, now), 0, tsc);
+		set_deadline(l, deadline_of_tsc(l, tsc, now), 0, tsc);
 		return;
 	}
 	set_deadline(l, 0, 0, 0);
@@ -158,4 +164,31 @@ void vlapic_timer_deadline(struct vlapic *l, uint64_t tsc)
 uint64_t vlapic_timer_deadline_read(struct vlapic *l)
 {
 	return __atomic_load_n(&l->deadline, __ATOMIC_RELAXED) ? l->tsc_deadline : 0;
+}
+
+void vlapic_timer_save(struct vlapic *l, struct hv_state_lapic *out)
+{
+	uint64_t now = time_now();
+
+	spin_lock(&l->timer_lock);
+	if (l->deadline && mode_of(l->lvt[LVT_TIMER]) == TIMER_DEADLINE)
+		out->tsc_deadline = l->tsc_deadline;
+	else if (l->deadline)
+		out->timer_left_ns = l->deadline > now ? l->deadline - now : 1;
+	out->timer_period_ns = l->period;
+	spin_unlock(&l->timer_lock);
+}
+
+/* No count lasts longer than this. */
+#define LEFT_MAX_NS ((uint64_t)UINT32_MAX << 7)
+
+void vlapic_timer_load(struct vlapic *l, const struct hv_state_lapic *in)
+{
+	uint64_t left = MIN(in->timer_left_ns, LEFT_MAX_NS);
+	uint64_t period = MIN(in->timer_period_ns, LEFT_MAX_NS);
+
+	if (mode_of(l->lvt[LVT_TIMER]) == TIMER_DEADLINE)
+		vlapic_timer_deadline(l, in->tsc_deadline);
+	else if (left)
+		set_deadline(l, time_now() + left, MAX(period, VDEV_PERIOD_MIN_NS), 0);
 }

@@ -103,6 +103,18 @@ static void take_word(struct vlapic *l, unsigned i)
 		add_requests(l, i, bits);
 }
 
+void vlapic_virt_save(struct vlapic *l, struct hv_state_lapic *out)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned low = APIC_IRR + i * 2, serving = APIC_ISR + i * 2;
+
+		out->irr[i] = (uint64_t)*reg(l, low + 1) << 32 | *reg(l, low) |
+			      __atomic_load_n(&l->late[i], __ATOMIC_ACQUIRE);
+		out->isr[i] = (uint64_t)*reg(l, serving + 1) << 32 | *reg(l, serving);
+	}
+	out->tpr = *reg(l, APIC_TPR);
+}
+
 bool vlapic_hand_over(struct vcpu *v)
 {
 	struct vlapic *l = v->lapic;

@@ -378,6 +378,8 @@ static int go(struct vm *vm, enum hv_vm_state from)
 
 	if (rc || paused)
 		return rc;
+	for (unsigned i = 0; i < vm->n_vcpus && from == HV_VM_PAUSED; i++)
+		__atomic_fetch_or(&vm->vcpus[i]->attention, ATT_CLOCK, __ATOMIC_SEQ_CST);
 	unblock_all(vm, BLOCK_PAUSE);
 	/* A crash in between has blocked some of them too early. */
 	if (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST) != HV_VM_RUNNING)
@@ -537,8 +539,7 @@ int vm_unclaim(struct vm *vm, unsigned space, uint64_t base, uint64_t len)
 	return rc;
 }
 
-/* The vCPU's registers may be touched: it is off its CPU and stays so. */
-static int quiet_vcpu(struct vm *vm, unsigned index, struct vcpu **out)
+int vm_quiet_vcpu(struct vm *vm, unsigned index, struct vcpu **out)
 {
 	if (index >= vm->n_vcpus)
 		return -HVE_INVAL;
@@ -554,7 +555,7 @@ static int quiet_vcpu(struct vm *vm, unsigned index, struct vcpu **out)
 int vm_vcpu_set(struct vm *vm, unsigned index, const struct hv_vcpu_regs *in)
 {
 	struct vcpu *v;
-	int rc = quiet_vcpu(vm, index, &v);
+	int rc = vm_quiet_vcpu(vm, index, &v);
 
 	if (rc)
 		return rc;
@@ -567,7 +568,7 @@ int vm_vcpu_set(struct vm *vm, unsigned index, const struct hv_vcpu_regs *in)
 int vm_vcpu_get(struct vm *vm, unsigned index, struct hv_vcpu_regs *out)
 {
 	struct vcpu *v;
-	int rc = quiet_vcpu(vm, index, &v);
+	int rc = vm_quiet_vcpu(vm, index, &v);
 
 	if (rc)
 		return rc;

@@ -14,6 +14,7 @@ struct vioapic;
 struct vpit;
 struct vuart;
 struct cpuid_table;
+struct hv_state_machine;
 
 /* Who gets told. Set by prog/; called with vm->lock held, any CPU; must only set bits and unblock. */
 struct vm_notify {
@@ -70,6 +71,9 @@ struct vm {
 	struct cpuid_table *cpuid; /* [I] what CPUID shows this VM */
 	uint32_t clock_version;
 	uint64_t wall_msr;
+	/* What the guest's TSC and clock are ahead of the host's, modulo 2^64; not 0 only after a load (state.c). Changed
+	 * while no vCPU runs. */
+	uint64_t tsc_offset, ns_offset;
 	uint32_t vmm_instances;                   /* hypercalls only, hv_lock */
 	struct vm_notify notify;                  /* [L:lock] */
 	uint64_t parks, doorbells, irqs_injected; /* [a] */
@@ -83,6 +87,13 @@ int vm_map(struct vm *vm, struct mem *m, uint64_t page_off, gpa_t gpa, uint64_t 
 int vm_attach(struct vm *vm, unsigned slot, struct mem *m) MUST_CHECK; /* m NULL: drop */
 int vm_control(struct vm *vm, enum hv_vm_control what, uint64_t arg) MUST_CHECK;
 int vm_reset(struct vm *vm) MUST_CHECK;
+/* state.c; one of the two is given: the machine's record, or that of vCPU `index` */
+int vm_save_machine(struct vm *vm, struct hv_state_machine *out) MUST_CHECK;
+int vm_load_machine(struct vm *vm, const struct hv_state_machine *in) MUST_CHECK;
+int vm_save_vcpu(struct vm *vm, unsigned index, struct hv_state_vcpu *out) MUST_CHECK;
+int vm_load_vcpu(struct vm *vm, unsigned index, const struct hv_state_vcpu *in) MUST_CHECK;
+/* The vCPU's registers may be touched: it is off its CPU and stays so. STATE: the VM runs. */
+int vm_quiet_vcpu(struct vm *vm, unsigned index, struct vcpu **out) MUST_CHECK;
 void vm_info(struct vm *vm, struct hv_vm_info *out);
 unsigned vm_console_in(struct vm *vm, const uint8_t *bytes, unsigned len); /* vuart.c */
 int vm_claim(struct vm *vm, unsigned space, uint64_t base, uint64_t len, unsigned kind,
@@ -162,6 +173,8 @@ bool vlapic_send(struct vcpu *from, struct vm *vm, uint64_t dest, bool logical, 
 uint64_t vlapic_base(struct vcpu *v);
 uint64_t vlapic_cr8(struct vcpu *v);
 void vlapic_set_cr8(struct vcpu *v, uint64_t cr8);
+void vlapic_save(struct vcpu *v, struct hv_state_lapic *out); /* these two: it has no turn */
+int vlapic_load(struct vcpu *v, const struct hv_state_lapic *in) MUST_CHECK; /* after a reset */
 
 int vm_devices_create(struct vm *vm);
 void vm_devices_destroy(struct vm *vm);
@@ -177,7 +190,8 @@ int vcpu_msr(struct vcpu *v, uint32_t msr, bool write,
 	     uint64_t *value) MUST_CHECK; /* HVE_INVAL: #GP */
 int pvclock_msr(struct vcpu *v, uint32_t msr, bool write, uint64_t *value) MUST_CHECK;
 void pvclock_refresh(struct vcpu *v);
-int pv_hypercall(struct vcpu *v); /* KVM_HC_*: number in rax, result to rax */
+bool vcpu_xcr0_valid(uint64_t xcr0); /* exit.c */
+int pv_hypercall(struct vcpu *v);    /* KVM_HC_*: number in rax, result to rax */
 
 /* The turn of a vCPU: sched_ops.run. */
 extern const struct sched_ops vcpu_sched_ops;

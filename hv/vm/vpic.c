@@ -261,6 +261,69 @@ void vpic_write(struct vm *vm, uint16_t port, uint8_t value)
 	update(vm);
 }
 
+/* ---- state ---- */
+static void chip_save(const struct vpic_chip *c, struct hv_state_pic *out)
+{
+	*out = (struct hv_state_pic){
+		.irr = c->irr,
+		.isr = c->isr,
+		.imr = c->imr,
+		.lines = c->lines,
+		.elcr = c->elcr,
+		.base = c->base,
+		.first = c->first,
+		.init_step = c->init_step,
+		.want_icw4 = c->want_icw4,
+		.auto_eoi = c->auto_eoi,
+		.rotate_aeoi = c->rotate_aeoi,
+		.special_mask = c->special_mask,
+		.nested = c->nested,
+		.read_isr = c->read_isr,
+		.poll = c->poll,
+	};
+}
+
+static bool chip_sane(const struct hv_state_pic *in)
+{
+	return !(in->base & 7) && in->first < 8 &&
+	       (in->init_step == 0 || (in->init_step >= 2 && in->init_step <= 4));
+}
+
+static void chip_load(struct vpic_chip *c, const struct hv_state_pic *in)
+{
+	c->irr = in->irr;
+	c->isr = in->isr;
+	c->imr = in->imr;
+	c->lines = in->lines;
+	c->elcr = in->elcr & c->elcr_mask;
+	c->base = in->base;
+	c->first = in->first;
+	c->init_step = in->init_step;
+	c->want_icw4 = in->want_icw4 != 0;
+	c->auto_eoi = in->auto_eoi != 0;
+	c->rotate_aeoi = in->rotate_aeoi != 0;
+	c->special_mask = in->special_mask != 0;
+	c->nested = in->nested != 0;
+	c->read_isr = in->read_isr != 0;
+	c->poll = in->poll != 0;
+}
+
+void vpic_save(const struct vm *vm, struct hv_state_machine *out)
+{
+	for (unsigned i = 0; i < 2; i++)
+		chip_save(&vm->vpic->chip[i], &out->pic[i]);
+}
+
+int vpic_load(struct vm *vm, const struct hv_state_machine *in)
+{
+	if (!chip_sane(&in->pic[MASTER]) || !chip_sane(&in->pic[SLAVE]))
+		return -HVE_INVAL;
+	for (unsigned i = 0; i < 2; i++)
+		chip_load(&vm->vpic->chip[i], &in->pic[i]);
+	update(vm);
+	return 0;
+}
+
 void vpic_reset(struct vm *vm)
 {
 	memset(vm->vpic, 0, sizeof(*vm->vpic));

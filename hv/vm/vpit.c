@@ -290,6 +290,90 @@ void vpit_write(struct vm *vm, uint16_t port, uint8_t value)
 	}
 }
 
+/* ---- state ---- */
+static void channel_save(const struct vpit_channel *c, uint64_t now,
+			 struct hv_state_pit_channel *out)
+{
+	*out = (struct hv_state_pit_channel){
+		.gone_ns = now - c->start_ns,
+		.stopped_ns = c->stopped_ns,
+		.count = c->count,
+		.latch = c->latch,
+		.mode = c->mode,
+		.access = c->access,
+		.status = c->status,
+		.latched = c->latched,
+		.low = c->low,
+		.high_next_r = c->high_next_r,
+		.high_next_w = c->high_next_w,
+		.bcd = c->bcd,
+		.gate = c->gate,
+		.armed = c->armed,
+		.status_latched = c->status_latched,
+	};
+}
+
+static bool channel_sane(const struct hv_state_pit_channel *in)
+{
+	/* A mode-3 counter is divided by; ACCESS_LATCH is a command, not a way to access. */
+	return in->count <= 65536 && in->mode <= 5 && in->access >= ACCESS_LOW &&
+	       in->access <= ACCESS_BOTH && in->latched <= 2 && (in->count || !in->armed);
+}
+
+/* Times far back wrap around; counters only look at differences. */
+static void channel_load(struct vpit_channel *c, uint64_t now,
+			 const struct hv_state_pit_channel *in)
+{
+	c->start_ns = now - in->gone_ns;
+	c->stopped_ns = in->stopped_ns;
+	c->count = in->count;
+	c->latch = in->latch;
+	c->mode = in->mode;
+	c->access = in->access;
+	c->status = in->status;
+	c->latched = in->latched;
+	c->low = in->low;
+	c->high_next_r = in->high_next_r != 0;
+	c->high_next_w = in->high_next_w != 0;
+	c->bcd = in->bcd != 0;
+	c->gate = in->gate != 0;
+	c->armed = in->armed != 0;
+	c->status_latched = in->status_latched != 0;
+}
+
+void vpit_save(const struct vm *vm, struct hv_state_machine *out)
+{
+	const struct vpit *p = vm->vpit;
+	uint64_t now = time_now();
+
+	for (unsigned i = 0; i < 3; i++)
+		channel_save(&p->ch[i], now, &out->pit[i]);
+	out->pit_left_ns = p->deadline ? (p->deadline > now ? p->deadline - now : 1) : 0;
+	out->pit_speaker = p->speaker;
+}
+
+int vpit_load(struct vm *vm, const struct hv_state_machine *in)
+{
+	struct vpit *p = vm->vpit;
+	uint64_t now = time_now();
+
+	for (unsigned i = 0; i < 3; i++)
+		if (!channel_sane(&in->pit[i]))
+			return -HVE_INVAL;
+	for (unsigned i = 0; i < 3; i++)
+		channel_load(&p->ch[i], now, &in->pit[i]);
+	p->speaker = in->pit_speaker != 0;
+	p->deadline = p->period_ns = 0;
+	if (!in->pit_left_ns || !p->ch[0].armed)
+		return 0;
+	if (periodic(&p->ch[0]))
+		p->period_ns = MAX(ns_of(p->ch[0].count), VDEV_PERIOD_MIN_NS);
+	/* No wait is longer than a full count. */
+	p->deadline = now + MIN(in->pit_left_ns, ns_of(65536));
+	timer_arm(&p->timer, p->deadline);
+	return 0;
+}
+
 /* ---- life ---- */
 void vpit_init(struct vm *vm)
 {

@@ -288,6 +288,53 @@ void vuart_destroy(struct vm *vm)
 	timer_cancel(&vm->vuart->timer);
 }
 
+/* ---- state ---- */
+void vuart_save(struct vm *vm, struct hv_state_machine *out)
+{
+	struct vuart *u = vm->vuart;
+
+	spin_lock(&u->lock);
+	out->uart_ier = u->ier;
+	out->uart_fcr = u->fcr;
+	out->uart_lcr = u->lcr;
+	out->uart_mcr = u->mcr;
+	out->uart_scr = u->scr;
+	out->uart_dll = u->dll;
+	out->uart_dlm = u->dlm;
+	out->uart_thre = u->thre;
+	out->uart_overrun = u->overrun;
+	out->uart_line = u->line;
+	out->uart_in_len = u->in_len;
+	for (unsigned i = 0; i < u->in_len; i++)
+		out->uart_in[i] = u->in[(u->in_first + i) % VUART_QUEUE];
+	spin_unlock(&u->lock);
+}
+
+int vuart_load(struct vm *vm, const struct hv_state_machine *in)
+{
+	struct vuart *u = vm->vuart;
+
+	if (in->uart_in_len > VUART_QUEUE)
+		return -HVE_INVAL;
+	spin_lock(&u->lock);
+	u->ier = in->uart_ier;
+	u->fcr = in->uart_fcr;
+	u->lcr = in->uart_lcr;
+	u->mcr = in->uart_mcr;
+	u->scr = in->uart_scr;
+	u->dll = in->uart_dll;
+	u->dlm = in->uart_dlm;
+	u->thre = in->uart_thre != 0;
+	u->overrun = in->uart_overrun != 0;
+	u->line = in->uart_line != 0;
+	u->in_first = 0;
+	u->in_len = in->uart_in_len;
+	for (unsigned i = 0; i < u->in_len; i++)
+		u->in[i] = in->uart_in[i];
+	spin_unlock(&u->lock);
+	return 0;
+}
+
 void vuart_reset(struct vm *vm)
 {
 	struct vuart *u = vm->vuart;

@@ -222,7 +222,7 @@ static unsigned vms_check(void)
 	     last = vms[n++].keep) {
 		require(n < VMS);
 		vm_check(&vms[n]);
-		require(run.pending <= VM_RESETTING);
+		require(run.pending <= VM_RESTORING);
 		vms[n].hv_id = run.hv_id;
 		require(!is_among(&vms[n], n));
 	}

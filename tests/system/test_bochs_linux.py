@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The whole main job on Bochs' CPUs: GRUB from an ISO, e1000, management, Debian's kernel uploaded over REST, a VM of two vCPUs, its
-userspace on its console."""
+userspace on its console; then it is saved, and restored."""
+import re
+
 import pytest
 from bochs import BochsHost
 from host import INITRD, KERNEL
@@ -25,6 +27,15 @@ def run(model, cpus):
         position = api.console("deb")[1]
         api.raw("POST", "/v1/vms/deb/console", b"echo $((6*7))-is-the-answer\n")
         api.wait_console("deb", "42-is-the-answer", 30, since=position)
+        for verb in ("save", "restore"):
+            job = api.post(f"/v1/vms/deb/actions/{verb}", {"image": "state"})
+            while job["state"] == "running":
+                job = api.get(f"/v1/operations/{job['id']}?wait=20")
+            assert job["state"] == "succeeded", job
+        position = api.console("deb")[1]
+        api.raw("POST", "/v1/vms/deb/console", b"dmesg | tail -n 5; echo $((6*9))-is-the-question\n")
+        text = api.wait_console("deb", "54-is-the-question", 60, since=position)
+        assert not re.search("stall|lockup|unstable|BUG", text), text
         api.post("/v1/vms/deb/actions/shutdown")
         assert "power" in str(api.wait_state("deb", "stopped", 60)["reason"]).lower()
         assert h.unknown_msrs() <= model.probed

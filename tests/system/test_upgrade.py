@@ -191,7 +191,11 @@ def test_figures(tmp_path):
     files = modules((BUILD / "guests" / "soak", "soak"), (config_file(tmp_path, [vm]), "socle.json"))
     with Host(options=STATIC + " console.guests=all", mem=512, icount=True, modules=files, limit=100) as h:
         h.serial.wait(r"\[a\] round [1-9]\d*,", 60)
-        assert upgrade(h, NEWER)[0] == 202
+        h.api.timeout = 5
+        try:
+            assert upgrade(h, NEWER)[0] == 202
+        except TimeoutError:
+            pass  # virtual time runs ahead of the emulator's network: its answer may go with the instance
         h.serial.wait(r"upgrade 1 of the control kernel is healthy[\s\S]*\[a\] round [1-9]\d*, longest \d+ us\n", 60)
         text = h.serial.text
 

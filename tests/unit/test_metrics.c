@@ -10,6 +10,10 @@
 // SRC: ctrl-kernel/ops/console.c
 // SRC: ctrl-kernel/ops/mirror.c
 // SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/jobs.c
+// SRC: ctrl-kernel/ops/save.c
+// SRC: ctrl-kernel/ops/saved.c
+// SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
 // SRC: ctrl-kernel/api/http.c
@@ -30,6 +34,7 @@
 // SRC: ctrl-kernel/api/image_api.c
 // SRC: ctrl-kernel/api/vm_api.c
 // SRC: ctrl-kernel/api/action_api.c
+// SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
 // SRC: build/deps/src/cjson/cJSON.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c

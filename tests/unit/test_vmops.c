@@ -10,6 +10,10 @@
 // SRC: ctrl-kernel/ops/console.c
 // SRC: ctrl-kernel/ops/mirror.c
 // SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/jobs.c
+// SRC: ctrl-kernel/ops/save.c
+// SRC: ctrl-kernel/ops/saved.c
+// SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
 // SRC: ctrl-kernel/ops/modules.c
