@@ -385,6 +385,24 @@ static void test_died_at_once(void **state)
 	assert_contains(the_status->text, "no device state");
 }
 
+/* The first vmm of a VM whose pages come from a file: a guest that has booted is there, or nonsense. */
+static void test_restored(void **state)
+{
+	(void)state;
+	instance_start(1);
+	vm_state = HV_VM_STOPPED;
+	instance_start(1);
+	assert_string_equal(trace, "");
+	assert_int_equal(the_status->phase, VMM_RUNNING);
+	assert_int_equal(posts, 1);
+	the_vm.state->pci.config[1][0] = 0x36;
+	instance_start(1);
+	assert_string_equal(trace, "");
+	assert_int_equal(the_status->phase, VMM_BAD_STATE);
+	assert_contains(the_status->text, "nobody can write");
+	assert_int_equal(posts, 1);
+}
+
 static void test_bad_state_is_told(void **state)
 {
 	(void)state;
@@ -477,6 +495,7 @@ int main(void)
 		cmocka_unit_test_setup(test_died_while_switching_off, setup),
 		cmocka_unit_test_setup(test_died_before_telling, setup),
 		cmocka_unit_test_setup(test_died_at_once, setup),
+		cmocka_unit_test_setup(test_restored, setup),
 		cmocka_unit_test_setup(test_bad_state_is_told, setup),
 		cmocka_unit_test_setup(test_random_state, setup),
 		cmocka_unit_test_setup(test_bad_image, setup),
