@@ -154,6 +154,6 @@ int main(void)
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
 	init_api(nics);
-	control_soak(options.test_hooks ? options.test_soak : 0);
+	control_soak(options.test_hooks ? options.test_soak : 0, options.test_soak_ms);
 	loop_run();
 }

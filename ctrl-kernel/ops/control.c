@@ -136,9 +136,8 @@ int control_test_heap(struct ops_error *e)
 
 /* ---- soak ---- */
 
-#define SOAK_MAX_NS 12000000ull
-
 static unsigned soak_until;
+static uint64_t soak_max_ns;
 
 static uint64_t random64(void)
 {
@@ -178,15 +177,16 @@ static void soak(void *unused)
 		end_some_vmm(r >> 8);
 	if (r & 6)
 		ends[(r >> 4) % ARRAY_SIZE(ends)](NULL);
-	loop_timer_set(&timer, random64() % SOAK_MAX_NS);
+	loop_timer_set(&timer, random64() % soak_max_ns);
 }
 
-void control_soak(unsigned n)
+void control_soak(unsigned n, unsigned max_ms)
 {
 	soak_until = n;
+	soak_max_ns = (max_ms ? max_ms : SOAK_DEFAULT_MS) * 1000000ull;
 	if (rt_info()->instance > n)
 		return;
 	run_no_budget = true;
 	loop_timer_init(&timer, soak, NULL);
-	loop_timer_set(&timer, random64() % SOAK_MAX_NS);
+	loop_timer_set(&timer, random64() % soak_max_ns);
 }

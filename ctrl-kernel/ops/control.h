@@ -16,8 +16,10 @@ int control_test_abort(struct ops_error *e) MUST_CHECK;
 int control_test_hang(struct ops_error *e) MUST_CHECK; /* computes for ever */
 int control_test_heap(struct ops_error *e) MUST_CHECK; /* corrupts its heap, then uses it */
 
-/* Boot option test.soak=N: each of the first N instances ends itself or a vmm, soon and in some way. hv and this program
- * know no budget then. */
-void control_soak(unsigned n);
+/* Boot option test.soak=N: each of the first N instances ends itself or a vmm in some way, at a random moment before
+ * test.soak_ms, 0: SOAK_DEFAULT_MS. hv and this program know no budget
+ * then. */
+#define SOAK_DEFAULT_MS 12u
+void control_soak(unsigned n, unsigned max_ms);
 
 #endif

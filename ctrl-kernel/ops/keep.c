@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define MAGIC 0x45524f5453ull          /* "STORE" */
@@ -83,6 +84,9 @@ static struct vm_record *record_at(unsigned i, bool make)
 	if (pages < record_page(i + 1) && (!make || grow(record_page(i + 1))))
 		return NULL;
 	records[i] = rt_mem_map(mem, record_page(i), VM_RECORD_PAGES, HVP_READ | HVP_WRITE);
+	/* To go on without it would end the VM. */
+	if (!records[i] && !make)
+		rt_die("what the instance before left cannot be mapped");
 	return records[i];
 }
 
@@ -90,6 +94,13 @@ static bool map_head(void)
 {
 	store = rt_mem_map(mem, 0, HEAD_PAGES, HVP_READ | HVP_WRITE);
 	return store != NULL;
+}
+
+static void head_write(void)
+{
+	store->vm_bytes = sizeof(struct vm_record);
+	store->version = KEEP_VERSION;
+	store->magic = MAGIC;
 }
 
 /* Anything but this very layout is left alone: nothing is recovered from it. */
@@ -104,9 +115,11 @@ static bool find(void)
 		pages = info & 0xffffffffffffull;
 	if (pages < HEAD_PAGES || !map_head())
 		rt_die("what the instance before left cannot be mapped");
-	if (store->magic == MAGIC && store->version == KEEP_VERSION &&
-	    store->vm_bytes == sizeof(struct vm_record))
+	if (store->version == KEEP_VERSION &&
+	    (store->magic == MAGIC || store->vm_bytes == sizeof(struct vm_record))) {
+		head_write(); /* one of them may be damaged */
 		return true;
+	}
 	rt_die("what the instance before left has version %u, not %u", store->version,
 	       (unsigned)KEEP_VERSION);
 }
@@ -120,9 +133,7 @@ static void make(void)
 	mem = (uint32_t)handle;
 	if (grow(HEAD_PAGES) || !map_head())
 		rt_die("no memory for the store");
-	store->vm_bytes = sizeof(struct vm_record);
-	store->version = KEEP_VERSION;
-	store->magic = MAGIC;
+	head_write();
 }
 
 void keep_init(void)
@@ -281,24 +292,44 @@ static bool text_ends(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
+static bool name_sane(const char name[OPS_NAME_MAX], bool needed)
+{
+	if (!text_ends(name, OPS_NAME_MAX))
+		return false;
+	return name[0] ? ops_name_ok(name) : !needed;
+}
+
 static bool image_sane(const struct image_record *rec)
 {
-	return rec->live == 1 && text_ends(rec->name, sizeof(rec->name)) &&
-	       ops_name_ok(rec->name) && rec->source <= IMAGE_BOOT_MODULE;
+	return rec->live == 1 && name_sane(rec->name, true) && rec->source <= IMAGE_BOOT_MODULE &&
+	       rec->hashed <= 1;
+}
+
+/* The object that it names holds that many bytes. */
+static bool image_fits(const struct image_record *rec, uint32_t object)
+{
+	uint64_t info;
+
+	return hv_mem_info(object, &info) == 0 &&
+	       rec->bytes <= (info & 0xffffffffffffull) * HV_PAGE_SIZE;
 }
 
 static bool spec_sane(const struct vm_spec *s)
 {
-	if (!text_ends(s->name, sizeof(s->name)) || !ops_name_ok(s->name) ||
-	    !text_ends(s->kernel, sizeof(s->kernel)) || !text_ends(s->initrd, sizeof(s->initrd)) ||
-	    !text_ends(s->cmdline, sizeof(s->cmdline)) || s->n_modules > VMM_MODULES_MAX)
+	uint8_t autostart; /* a bool may be read only when it is one */
+
+	memcpy(&autostart, &s->autostart, sizeof(autostart));
+	if (!name_sane(s->name, true) || !name_sane(s->kernel, true) ||
+	    !name_sane(s->initrd, false) || !text_ends(s->cmdline, sizeof(s->cmdline)) ||
+	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) || autostart > 1)
 		return false;
 	for (unsigned i = 0; i < s->n_modules; i++)
-		if (!text_ends(s->modules[i].image, sizeof(s->modules[i].image)) ||
+		if (!name_sane(s->modules[i].image, true) ||
 		    !text_ends(s->modules[i].string, sizeof(s->modules[i].string)))
 			return false;
 	return s->vcpus >= 1 && s->vcpus <= HV_VCPUS_MAX && s->memory >= VM_MEMORY_MIN &&
-	       s->memory % HV_PAGE_SIZE == 0 && s->weight >= 1 && s->weight <= VM_WEIGHT_MAX;
+	       s->memory <= host_memory_total() && s->memory % HV_PAGE_SIZE == 0 &&
+	       s->weight >= 1 && s->weight <= VM_WEIGHT_MAX && s->cap <= VM_CAP_MAX;
 }
 
 static bool now_sane(const struct vm_now *n)
@@ -322,7 +353,11 @@ bool keep_image_read(unsigned i, struct image *out)
 
 	if (i >= IMAGE_RECORDS || !rec->live)
 		return false;
-	if (!image_sane(rec) || hv_mem_kept(SLOT_IMAGE + i, &handle)) {
+	if (hv_mem_kept(SLOT_IMAGE + i, &handle))
+		handle = 0;
+	if (!handle || !image_sane(rec) || !image_fits(rec, (uint32_t)handle)) {
+		if (handle)
+			hv_handle_close((uint32_t)handle);
 		rt_log("the record of an image is damaged; it is dropped");
 		rec->live = 0;
 		return false;
@@ -338,49 +373,68 @@ bool keep_image_read(unsigned i, struct image *out)
 	return true;
 }
 
-static int record_nth(unsigned nth)
+/* Of records that are sane: does what only one VM can have belong to one before it, too? */
+static bool is_double(unsigned i)
 {
-	uint64_t above = 0;
-	int at = KEEP_NONE;
+	const struct vm_record *b = records[i];
 
-	for (unsigned n = 0; n <= nth; n++) {
-		uint64_t best = UINT64_MAX;
+	for (unsigned j = 0; j < i; j++) {
+		const struct vm_record *a = records[j];
+		uint32_t id = a->now[a->current & 1].hv_id;
 
-		at = KEEP_NONE;
-		for (unsigned i = 0; i < VMS_MAX && record_at(i, false); i++) {
-			if (records[i]->live != 1 || records[i]->order < above ||
-			    records[i]->order >= best)
-				continue;
-			best = records[i]->order;
-			at = (int)i;
-		}
-		if (at == KEEP_NONE)
-			return at;
-		above = best + 1;
+		if (a->live && (strcmp(a->spec.name, b->spec.name) == 0 ||
+				memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0 ||
+				(id && id == b->now[b->current].hv_id)))
+			return true;
 	}
-	return at;
+	return false;
 }
 
 static void drop_damaged(void)
 {
 	for (unsigned i = 0; i < VMS_MAX && record_at(i, false); i++) {
-		if (!records[i]->live || vm_sane(records[i]))
+		if (!records[i]->live)
 			continue;
+		if (vm_sane(records[i]) && !is_double(i)) {
+			if (records[i]->order >= store->next_order)
+				store->next_order = records[i]->order + 1;
+			continue;
+		}
 		rt_log("the record of a VM is damaged; it is dropped, and the VM ended");
 		records[i]->live = 0;
 	}
 }
 
-bool keep_vm_read(unsigned nth, struct vm *out, struct kept_vm *run)
+static bool ordered(int a, int b)
+{
+	uint64_t first = records[a]->order, second = records[b]->order;
+
+	return first < second || (first == second && a < b);
+}
+
+/* The live record that comes next behind `after` in the order of definition. */
+static int record_next(int after)
+{
+	int best = KEEP_NONE;
+
+	for (int i = 0; i < (int)VMS_MAX && record_at((unsigned)i, false); i++) {
+		if (records[i]->live && (after == KEEP_NONE || ordered(after, i)) &&
+		    (best == KEEP_NONE || ordered(i, best)))
+			best = i;
+	}
+	return best;
+}
+
+bool keep_vm_read(int after, struct vm *out, struct kept_vm *run)
 {
 	const struct vm_record *rec;
 	const struct vm_now *n;
 	uint64_t handle;
 	int i;
 
-	if (nth == 0)
+	if (after == KEEP_NONE)
 		drop_damaged();
-	i = record_nth(nth);
+	i = record_next(after);
 	if (i == KEEP_NONE)
 		return false;
 	rec = records[i];

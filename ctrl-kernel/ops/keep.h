@@ -49,9 +49,11 @@ struct kept_vm {        /* of the run under way when the instance died */
 	uint32_t hv_id; /* 0: none */
 	enum vm_pending pending;
 };
-/* Fills *out from record i and takes over its object; false: nothing there. For VMs in the order of definition. */
+/* Fills *out from record i and takes over its object; false: nothing there. A record that no instance can have meant is
+ * dropped, with what belongs to it. */
 bool keep_image_read(unsigned i, struct image *out);
-bool keep_vm_read(unsigned nth, struct vm *out, struct kept_vm *run);
+/* The same in the order of definition: the first with KEEP_NONE, then each behind the one whose `keep` is given. */
+bool keep_vm_read(int after, struct vm *out, struct kept_vm *run);
 void keep_sweep(void); /* objects that no record names */
 
 #endif

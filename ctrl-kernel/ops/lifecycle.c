@@ -209,6 +209,12 @@ static void started(struct vm *vm)
 	vm_pending_end(vm, NULL);
 }
 
+static const char *bad_state(const struct vmm_status *s)
+{
+	return s->text[0] ? s->text
+			  : "what its device program left for the next one cannot be used";
+}
+
 static void status_while_starting(struct vm *vm, const struct vmm_status *s)
 {
 	struct ops_error e;
@@ -218,8 +224,7 @@ static void status_while_starting(struct vm *vm, const struct vmm_status *s)
 	} else if (s->phase == VMM_RUNNING || s->phase == VMM_OFF) {
 		started(vm);
 	} else if (s->phase == VMM_BAD_STATE) {
-		ops_fail(&e, OPS_INTERNAL, NULL,
-			 "what its device program left for the next one cannot be used");
+		ops_fail(&e, OPS_INTERNAL, NULL, "%s", bad_state(s));
 		vm_start_failed(vm, &e);
 	} else if (s->phase == VMM_FAILED) {
 		ops_fail(&e, OPS_BAD_IMAGE, "boot.kernel", "%s",
@@ -261,8 +266,7 @@ static void look_at_status(struct vm *vm)
 	if (s.phase == VMM_OFF)
 		vm_ended(vm, "guest_power_off", "the guest switched itself off");
 	else if (s.phase == VMM_BAD_STATE)
-		crashed(vm, "state",
-			"what its device program left for the next one cannot be used");
+		crashed(vm, "state", bad_state(&s));
 	else if (s.phase == VMM_FAILED)
 		crashed(vm, "reset_failed", s.text[0] ? s.text : "it could not boot again");
 	else
@@ -446,7 +450,7 @@ int vm_shutdown(struct vm *vm, struct ops_error *e)
 	return 0;
 }
 
-static int test(struct vm *vm, enum vmm_command command, struct ops_error *e)
+static int test(struct vm *vm, uint32_t command, struct ops_error *e)
 {
 	if (!run_test_hooks)
 		return ops_fail(e, OPS_INVALID, NULL,
@@ -464,7 +468,12 @@ int vm_test_crash(struct vm *vm, struct ops_error *e)
 
 int vm_test_state(struct vm *vm, struct ops_error *e)
 {
-	return test(vm, VMM_CMD_TEST_STATE, e);
+	static uint32_t seed; /* of the next; the first corrupts all of it */
+
+	if (test(vm, VMM_CMD_TEST_STATE | seed << VMM_CMD_BITS, e))
+		return -1;
+	seed++;
+	return 0;
 }
 
 /* It resets itself, or has just ended and this is not known here yet. */

@@ -65,6 +65,8 @@ static void option_word(const char *word, struct options *out)
 		option_flag(word, value, &out->test_hooks);
 	else if (strcmp(key, "test.soak") == 0)
 		option_count(word, value, &out->test_soak);
+	else if (strcmp(key, "test.soak_ms") == 0)
+		option_count(word, value, &out->test_soak_ms);
 	else if (strcmp(key, "console.guests") == 0)
 		option_guests(word, value, out->console_guests);
 	else if (strcmp(key, "console") == 0)

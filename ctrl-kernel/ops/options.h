@@ -11,9 +11,10 @@
 
 struct options {
 	struct net_config net;
-	bool insecure;      /* mgmt.insecure=1 */
-	unsigned test_soak; /* so many instances end by themselves, soon and somehow */
-	bool test_hooks;    /* test.hooks=1 */
+	bool insecure;         /* mgmt.insecure=1 */
+	unsigned test_soak;    /* so many instances end by themselves, soon and somehow */
+	unsigned test_soak_ms; /* within so many ms (control.h) */
+	bool test_hooks;       /* test.hooks=1 */
 	char console_guests[OPS_NAME_MAX]; /* a VM's name, "all" or "" */
 };
 

@@ -81,16 +81,17 @@ static void take_over(struct vm *vm, const struct kept_vm *kept)
 
 static unsigned recover_vms(void)
 {
-	unsigned n = 0;
+	int last = KEEP_NONE;
 
-	for (;; n++) {
+	for (unsigned n = 0;; n++) {
 		struct vm *vm = must_calloc(sizeof(*vm));
 		struct kept_vm kept;
 
-		if (!keep_vm_read(n, vm, &kept)) {
+		if (!keep_vm_read(last, vm, &kept)) {
 			free(vm);
 			return n;
 		}
+		last = vm->keep;
 		vm_insert(vm);
 		if (vm->console.mem)
 			console_reopen(&vm->console);

@@ -503,7 +503,7 @@ void run_status(const struct vm_run *run, struct vmm_status *out)
 			*c = '?';
 }
 
-void run_command(struct vm_run *run, enum vmm_command command)
+void run_command(struct vm_run *run, uint32_t command)
 {
 	run->config->command = command;
 	__atomic_store_n(&run->config->command_seq, run->config->command_seq + 1, __ATOMIC_RELEASE);

@@ -57,7 +57,7 @@ int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, ui
 int run_revive(struct vm *vm, struct ops_error *e) MUST_CHECK;
 /* A consistent enough copy of what the vmm says, made safe to print. */
 void run_status(const struct vm_run *run, struct vmm_status *out);
-void run_command(struct vm_run *run, enum vmm_command command);
+void run_command(struct vm_run *run, uint32_t command);
 /* A piece of the VM's memory, or its survivor pages, mapped here for a moment: rt_mem_unmap. NULL: no room. */
 void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uint64_t pages,
 	      uint32_t prot);

@@ -9,6 +9,7 @@
 #include "ctrl-kernel/rt/rt.h"
 #include "ctrl-kernel/vmm/vm.h"
 
+#include <stddef.h>
 #include <string.h>
 
 int main(void);
@@ -20,11 +21,44 @@ static void test_crash(void)
 		*(volatile uint64_t *)(VMM_RAM_VA / 2) = 0; /* nothing is ever mapped there */
 }
 
-/* ... and that state which makes no sense is not taken over. */
-static void test_state(void)
+static uint64_t next_random(uint64_t *x) /* xorshift64 */
 {
-	if (the_vm.config->test_hooks)
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+/* A bit, a byte, a word, or a stretch of up to 64 bytes becomes something else. */
+static void corrupt(uint8_t *at, size_t size, uint64_t seed)
+{
+	static const uint8_t lengths[] = {1, 1, 8, 64};
+	uint64_t x = seed * 0x9e3779b97f4a7c15ull, r = (next_random(&x), next_random(&x));
+	size_t start = r % size, len = lengths[r >> 32 & 3];
+
+	if ((r >> 32 & 3) == 0) {
+		at[start] ^= (uint8_t)(1u << (r >> 40 & 7));
+		return;
+	}
+	for (size_t i = start; i < size && i < start + len; i++)
+		at[i] = (uint8_t)next_random(&x);
+}
+
+/* ... and that state which makes no sense is not taken over. Of the state mostly what is not PCI, which is the most. */
+static void test_state(uint32_t seed)
+{
+	if (!the_vm.config->test_hooks)
+		return;
+	rt_log("VM %s: survivor pages are corrupted, seed %u", the_vm.config->name, seed);
+	if (seed == 0)
 		memset(the_vm.state, 0xa5, sizeof(*the_vm.state));
+	else if (seed % 4 == 0)
+		corrupt((uint8_t *)the_status, sizeof(*the_status), seed);
+	else
+		corrupt((uint8_t *)the_vm.state,
+			seed % 4 == 1 ? sizeof(*the_vm.state)
+				      : offsetof(struct vmm_state, pci.config),
+			seed);
 	test_crash();
 }
 
@@ -97,14 +131,15 @@ static void go_on(void)
 static void command_take(void *unused)
 {
 	uint32_t seq = __atomic_load_n(&the_vm.config->command_seq, __ATOMIC_ACQUIRE);
+	uint32_t command = the_vm.config->command;
 
 	(void)unused;
-	if (seq == the_status->command_done)
+	if (state_command(seq) == the_vm.state->command_done)
 		return;
-	the_status->command_done = seq;
+	the_vm.state->command_done = state_command(seq);
 	if (the_status->phase != VMM_RUNNING)
 		return;
-	switch (the_vm.config->command) {
+	switch (command & ((1u << VMM_CMD_BITS) - 1)) {
 	case VMM_CMD_POWER_BUTTON:
 		platform_power_button(&the_vm);
 		break;
@@ -121,7 +156,7 @@ static void command_take(void *unused)
 		test_crash();
 		break;
 	case VMM_CMD_TEST_STATE:
-		test_state();
+		test_state(command >> VMM_CMD_BITS);
 		break;
 	}
 }

@@ -25,7 +25,8 @@ static const struct pci_identity host_bridge = {
 
 /* Which bits of each configuration space a guest may write. */
 static uint8_t write_mask[PCI_SLOTS][PCI_CONFIG_BYTES];
-static struct pci_function functions[PCI_SLOTS]; /* bar_bytes 0: the slot has none */
+static uint8_t power_on[PCI_SLOTS][PCI_CONFIG_BYTES]; /* what a reset makes of them */
+static struct pci_function functions[PCI_SLOTS];      /* bar_bytes 0: the slot has none */
 
 static uint32_t get(const uint8_t *at, unsigned bytes)
 {
@@ -41,10 +42,8 @@ static void put(uint8_t *at, uint32_t value, unsigned bytes)
 		at[i] = (uint8_t)(value >> i * 8);
 }
 
-void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *id)
+static void config_fill(uint8_t *c, const struct pci_identity *id)
 {
-	uint8_t *c = vm->state->pci.config[slot];
-
 	memset(c, 0, PCI_CONFIG_BYTES);
 	put(c + PCI_DEVICE, id->device, 2);
 	put(c + PCI_REVISION, id->revision, 1);
@@ -57,6 +56,11 @@ void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *i
 void pci_config_set(struct vm *vm, unsigned slot, unsigned reg, uint32_t value, unsigned bytes)
 {
 	put(&vm->state->pci.config[slot][reg], value, bytes);
+}
+
+void pci_power_on(unsigned slot, unsigned reg, uint32_t value, unsigned bytes)
+{
+	put(&power_on[slot][reg], value, bytes);
 }
 
 void pci_config_mask(unsigned slot, unsigned reg, uint32_t mask, unsigned bytes)
@@ -163,6 +167,11 @@ void pci_bars_restore(struct vm *vm)
 		intx_update(vm, line);
 }
 
+void pci_identity_set(unsigned slot, const struct pci_identity *id)
+{
+	config_fill(power_on[slot], id);
+}
+
 static void mask_set(unsigned slot)
 {
 	put(write_mask[slot] + PCI_COMMAND, COMMAND_BITS, 2);
@@ -262,7 +271,7 @@ static uint64_t ecam_access(void *dev, uint64_t offset, unsigned width, bool wri
 void pci_reset(struct vm *vm)
 {
 	vm->state->pci.address = 0;
-	pci_function_set(vm, 0, &host_bridge);
+	memcpy(vm->state->pci.config, power_on, sizeof(power_on));
 }
 
 void pci_function_attach(unsigned slot, const struct pci_function *f)
@@ -272,10 +281,38 @@ void pci_function_attach(unsigned slot, const struct pci_function *f)
 	put(write_mask[slot] + PCI_BAR0, ~(f->bar_bytes - 1), 4);
 }
 
+/* What no guest can write is as the reset left it; a reset that was cut off has left zeros. The INTx bit of the status is the
+ * device's, and is worked out anew (pci_bars_restore). */
+static bool config_check(const struct pci_state *pci, unsigned slot, bool booted)
+{
+	for (unsigned reg = 0; reg < PCI_CONFIG_BYTES; reg++) {
+		uint8_t device = reg == PCI_STATUS && functions[slot].bar_bytes ? PCI_STATUS_INTX
+										: 0;
+		uint8_t mask = (uint8_t) ~(write_mask[slot][reg] | device);
+		uint8_t fixed = pci->config[slot][reg] & mask;
+
+		if (fixed != (power_on[slot][reg] & mask) && (booted || fixed != 0))
+			return false;
+	}
+	return true;
+}
+
+const char *pci_check(const struct pci_state *pci, bool booted)
+{
+	if (pci->address & ~ADDRESS_BITS || pci->reserved)
+		return "the PCI address register has bits that do not exist";
+	for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
+		if (!config_check(pci, slot, booted))
+			return "a PCI register that nobody can write has changed";
+	return NULL;
+}
+
 void pci_attach(struct vm *vm)
 {
 	memset(functions, 0, sizeof(functions));
 	memset(write_mask, 0, sizeof(write_mask));
+	memset(power_on, 0, sizeof(power_on));
+	pci_identity_set(0, &host_bridge);
 	mask_set(0);
 	bus_add(&vm->bus, HV_SPACE_PIO, PORT_PCI_ADDRESS, 8, port_access, vm);
 	bus_add(&vm->bus, HV_SPACE_MMIO, HV_GPA_ECAM, ECAM_BYTES, ecam_access, vm);

@@ -66,6 +66,9 @@ struct pci_function {
 };
 
 void pci_function_attach(unsigned slot, const struct pci_function *f);
+/* What its registers are after power-on and reset, also at each start: the identity first, then others. */
+void pci_identity_set(unsigned slot, const struct pci_identity *id);
+void pci_power_on(unsigned slot, unsigned reg, uint32_t value, unsigned bytes);
 /* `bytes` of `value` at `reg`, whatever the guest may write there; and which of those bits it may write. */
 void pci_config_set(struct vm *vm, unsigned slot, unsigned reg, uint32_t value, unsigned bytes);
 void pci_config_mask(unsigned slot, unsigned reg, uint32_t mask, unsigned bytes);
@@ -75,9 +78,6 @@ uint32_t pci_config_get(struct vm *vm, unsigned slot, unsigned reg, unsigned wid
 void pci_intx_set(struct vm *vm, unsigned slot, bool level);
 /* After a change of registers that was not the guest's. */
 void pci_bars_update(struct vm *vm);
-
-/* Sets up an empty slot, at attach and again at reset. */
-void pci_function_set(struct vm *vm, unsigned slot, const struct pci_identity *id);
 
 uint32_t pci_config_read(struct vm *vm, unsigned slot, unsigned reg, unsigned width);
 void pci_config_write(struct vm *vm, unsigned slot, unsigned reg, unsigned width, uint32_t value);

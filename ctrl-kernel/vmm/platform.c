@@ -188,6 +188,17 @@ void platform_reset(struct vm *vm)
 	sci_update(vm);
 }
 
+const char *platform_check(const struct pm_state *pm)
+{
+	if (pm->pm1_status & ~PM1_STATUS_BITS || pm->pm1_enable & ~PM1_ENABLE_BITS ||
+	    pm->pm1_control & PM1_SLEEP_EN || pm->gpe0_status || pm->reserved)
+		return "the power management registers have bits that nobody sets";
+	/* RESET_CPU is never there: writing it resets instead. */
+	if (pm->reset_control & ~(RESET_BITS & ~RESET_CPU))
+		return "the reset register has bits that nobody sets";
+	return NULL;
+}
+
 void platform_attach(struct vm *vm)
 {
 	bus_add(&vm->bus, HV_SPACE_PIO, PORT_PM, PORT_PM_LEN, pm_access, vm);

@@ -37,6 +37,9 @@ enum rtc_reg {
 #define NS_PER_S 1000000000ull
 #define UPDATE_NS 244000ull
 #define DAY_S 86400
+/* The guest's time is set to 1970 to 9999, ours is what 64 bits of ns hold. */
+#define OFFSET_MAX 253402300799
+#define OFFSET_MIN (-(int64_t)(UINT64_MAX / NS_PER_S))
 
 struct date {
 	unsigned year, month, day, weekday, hour, minute, second; /* weekday 1 = Sunday */
@@ -241,6 +244,23 @@ void rtc_reset(struct vm *vm)
 	}
 	rtc->cmos[RTC_B] &= B_SET | B_BINARY | B_24H;
 	rtc->index = 0;
+}
+
+const char *rtc_check(const struct rtc_state *rtc, bool booted)
+{
+	const uint8_t *cell = rtc->cmos;
+
+	if (rtc->offset_s < OFFSET_MIN || rtc->offset_s > OFFSET_MAX)
+		return "the clock is set to no time there is";
+	if (rtc->index >= CMOS_BYTES)
+		return "the CMOS index is out of range";
+	for (unsigned i = 0; i < sizeof(rtc->reserved); i++)
+		if (rtc->reserved[i])
+			return "reserved bytes of the clock are set";
+	if (cell[RTC_A] & A_UPDATE || cell[RTC_C] ||
+	    (cell[RTC_D] != D_VALID && (booted || cell[RTC_D])))
+		return "the clock's registers have bits that nobody sets";
+	return NULL;
 }
 
 void rtc_attach(struct vm *vm)

@@ -11,22 +11,27 @@
  * An instance that finds BOOT_NEEDED does the whole of it again. An access that was answered in the state but
  * not yet by VCPU_RESUME is delivered again: register accesses are therefore idempotent. The one that cannot be, a
  * virtio ISR register that a read clears, remembers the access that it answered (struct virtio_device_state).
+ *
+ * The instance before may have died of writing where it should not, and a restored VM's pages come from a file:
+ * nothing here is used before state_check() has passed it. Words that make something happen (boot, command_done)
+ * hold values that no single mistake turns into another.
  */
 #ifndef VMM_STATE_H
 #define VMM_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 2u
+#define STATE_VERSION 3u
 
 #define PCI_SLOTS 8u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
 #define CMOS_BYTES 128u
 
-enum state_boot { BOOT_NEEDED = 0, BOOT_DONE = 1 };
+enum state_boot { BOOT_NEEDED = 0x4e454544, BOOT_DONE = 0x444f4e45 };
 
 struct pm_state { /* platform.c; ACPI 6.4 4.8.3 */
 	uint16_t pm1_status, pm1_enable, pm1_control;
@@ -106,6 +111,7 @@ struct vmm_state {
 	uint32_t magic, version;
 	uint32_t boot; /* enum state_boot */
 	uint32_t reserved;
+	uint64_t command_done; /* state_command() of the last command taken */
 	struct pm_state pm;
 	struct rtc_state rtc;
 	struct pci_state pci;
@@ -114,5 +120,17 @@ struct vmm_state {
 _Static_assert(sizeof(struct vmm_status) <= 4096, "status page");
 _Static_assert(sizeof(struct vmm_state) <= (VMM_SURVIVOR_PAGES - 1) * 4096, "survivor pages");
 _Static_assert(sizeof(struct pm_state) == 12 && sizeof(struct rtc_state) == 144, "layout");
+
+/* How command_done notes vmm_config.command_seq: the number, and its complement above it; one store. */
+static inline uint64_t state_command(uint32_t seq)
+{
+	return (uint64_t)~seq << 32 | seq;
+}
+
+/* Could a vmm of this version have left that? NULL, or what is wrong with it in plain words. When the devices have
+ * attached. Pure, but for the text; every field that a device relies on: what passes never makes one of them leave its bounds, and passes again after any access. */
+const char *state_check(const struct vmm_state *s);
+/* The same of the status page, beside a state that passed; `runs`: hv has the VM RUNNING or PAUSED. */
+const char *status_check(const struct vmm_status *status, const struct vmm_state *s, bool runs);
 
 #endif

@@ -140,35 +140,46 @@ static void memory_attach(void)
 	slot_map(HV_SLOT_RAM, ram.bytes / HV_PAGE_SIZE, VMM_RAM_VA, HVP_READ | HVP_WRITE, "RAM");
 }
 
-static bool virtio_usable(const struct vmm_state *s)
+static bool vm_runs(void)
 {
-	char why[VIRTIO_WHY_MAX];
+	struct hv_vm_info info;
 
-	if (virtio_state_check(&s->virtio, why))
-		return true;
-	rt_log("the state that was left cannot be used: %s", why);
-	return false;
+	return hv_vm_info(vm_handle, &info) == 0 &&
+	       (info.state == HV_VM_RUNNING || info.state == HV_VM_PAUSED);
 }
 
-/* Could an instance of this version have left that? Values that index something are in range. */
-static bool state_usable(const struct vmm_state *s)
+static void state_make(struct vmm_state *s)
 {
-	return s->magic == STATE_MAGIC && s->version == STATE_VERSION && s->boot <= BOOT_DONE &&
-	       s->rtc.index < CMOS_BYTES && the_status->phase <= VMM_OFF && virtio_usable(s);
+	memset(s, 0, sizeof(*s));
+	s->version = STATE_VERSION;
+	s->boot = BOOT_NEEDED;
+	s->command_done = state_command(0);
+	the_status->version = STATE_VERSION;
+	__atomic_store_n(&s->magic, STATE_MAGIC, __ATOMIC_RELEASE);
 }
 
-/* The first instance finds zeros. */
+/* There is none yet for the first instance, and for the one after that if the first did not get so far; but a VM that
+ * runs has had one. */
 static void state_attach(void)
 {
 	struct vmm_state *s = the_vm.state;
+	bool runs = vm_runs();
+	const char *why;
 
-	if (rt_info()->instance == 1 && s->magic == 0) {
-		memset(s, 0, sizeof(*s));
-		s->version = STATE_VERSION;
-		__atomic_store_n(&s->magic, STATE_MAGIC, __ATOMIC_RELEASE);
-		the_status->version = STATE_VERSION;
-	} else if (!state_usable(s)) {
+	if (the_status->phase == VMM_BAD_STATE)
+		return; /* with a reason */
+	if (s->magic == 0 && !runs)
+		state_make(s);
+	why = state_check(s);
+	if (!why)
+		why = status_check(the_status, s, runs);
+	if (why) {
+		rt_snprintf(the_status->text, sizeof(the_status->text),
+			    "what its device program left for the next one cannot be used: %s",
+			    why);
 		the_status->phase = VMM_BAD_STATE;
+	} else if (the_status->phase == VMM_OFF && runs) {
+		the_status->phase = VMM_RUNNING; /* the access that asked for it waits */
 	}
 }
 
@@ -181,7 +192,6 @@ static void devices_attach(void)
 
 		vm_claim(b->space, b->base, b->len, HV_CLAIM_PARK, 0);
 	}
-	pci_bars_restore(&the_vm);
 }
 
 /* ---- boot ---- */
@@ -258,6 +268,13 @@ static bool boot(char why[BOOT_WHY_MAX])
 	return true;
 }
 
+static void tell_running(void)
+{
+	if (the_status->started_ns == 0)
+		the_status->started_ns = rt_now();
+	phase_set(VMM_RUNNING);
+}
+
 static void boot_and_tell(void)
 {
 	char why[BOOT_WHY_MAX];
@@ -267,9 +284,7 @@ static void boot_and_tell(void)
 		return;
 	}
 	the_vm.state->boot = BOOT_DONE;
-	if (the_status->started_ns == 0)
-		the_status->started_ns = rt_now();
-	phase_set(VMM_RUNNING);
+	tell_running();
 }
 
 static void reset(void)
@@ -308,18 +323,18 @@ void vm_carry_out(enum vm_request what)
 void vm_attach(void)
 {
 	memory_attach();
-	state_attach();
 	devices_attach();
+	state_attach();
+	if (the_status->phase != VMM_BAD_STATE)
+		pci_bars_restore(&the_vm);
 }
 
 void vm_start(void)
 {
-	if (the_status->phase == VMM_BAD_STATE)
-		vm_tell();
 	if (the_status->phase >= VMM_FAILED)
-		return;
-	if (the_vm.state->boot == BOOT_DONE)
-		vm_tell(); /* back again; park_scan finds what waits */
+		vm_tell(); /* it may not have been told */
+	else if (the_vm.state->boot == BOOT_DONE)
+		tell_running(); /* back again; park_scan finds what waits */
 	else if (rt_info()->instance > 1)
 		reset(); /* the instance before died on the way */
 	else

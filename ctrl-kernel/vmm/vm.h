@@ -19,7 +19,7 @@ struct vm {
 	const struct guest *ram;         /* [borrows] */
 	struct bus bus;
 	enum vm_request request;
-	bool quiet; /* VMM_CMD_QUIET: nothing is begun */
+	bool quiet;                               /* VMM_CMD_QUIET: nothing is begun */
 	const volatile struct hv_mailbox *parked; /* [borrows] the access that is being answered */
 };
 
@@ -30,16 +30,20 @@ void vm_msi(struct vm *vm, uint64_t address, uint32_t data);
 void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32_t bit);
 void vm_unclaim(uint32_t space, uint64_t base, uint64_t len);
 
-/* ---- devices: each is attach (ranges, and state unless it survived), reset ---- */
+/* ---- devices: each is attach (ranges), reset, and a check of its part of the state: NULL, or what is wrong.
+ * booted: BOOT_DONE; before that a reset may have been cut off half-way ---- */
 void pci_attach(struct vm *vm);
 void pci_reset(struct vm *vm);
-void pci_bars_restore(struct vm *vm); /* when all devices are attached */
+const char *pci_check(const struct pci_state *pci, bool booted);
+void pci_bars_restore(struct vm *vm); /* when all devices are attached, and the state has passed */
 void platform_attach(struct vm *vm);
 void platform_reset(struct vm *vm);
+const char *platform_check(const struct pm_state *pm);
 void platform_power_button(struct vm *vm);
 uint64_t platform_reset_port(struct vm *vm, bool write, uint64_t value); /* 0xcf9, for pci.c */
 void rtc_attach(struct vm *vm);
 void rtc_reset(struct vm *vm);
+const char *rtc_check(const struct rtc_state *rtc, bool booted);
 void virtio_attach(struct vm *vm); /* virtio/devices.c */
 void virtio_reset(struct vm *vm);
 /* Goes on where the instance before left off; when the VM's other devices are there. */

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define VMM_CONFIG_VERSION 2u
+#define VMM_CONFIG_VERSION 3u
 #define VMM_MODULES_MAX 8u
 #define VMM_CMDLINE_MAX 2048u
 #define VMM_CONFIG_PAGES 2u
@@ -45,6 +45,8 @@ enum vmm_command {
 		5, /* the VM is paused: touch nothing, answer nothing, until GO; status.quiet. Holds for the next instance too */
 	VMM_CMD_GO = 6
 };
+/* Of vmm_config.command; above it, for TEST_STATE: the seed that chooses what is corrupted, 0: all of it. */
+#define VMM_CMD_BITS 8u
 
 struct vmm_config {
 	uint32_t version; /* VMM_CONFIG_VERSION */
@@ -59,7 +61,7 @@ struct vmm_config {
 	struct vmm_image modules[VMM_MODULES_MAX];
 	uint64_t epoch_at_zero_ns; /* UTC ns at monotonic 0, for the RTC */
 	uint32_t command_seq;      /* ctrl raises it after writing command */
-	uint32_t command;          /* enum vmm_command */
+	uint32_t command;          /* enum vmm_command, and a seed */
 	char cmdline[VMM_CMDLINE_MAX];
 };
 _Static_assert(sizeof(struct vmm_config) <= VMM_CONFIG_PAGES * 4096, "config pages");
@@ -74,13 +76,11 @@ enum vmm_phase {
 
 struct vmm_status {
 	uint32_t version;
-	uint32_t phase;     /* enum vmm_phase; FAILED: text says why (bad image ...) */
-	uint32_t changes;   /* raised after each change */
-	uint32_t resets;    /* guest-requested or commanded resets done */
-	uint32_t boot_kind; /* 1 bzImage, 2 PVH, 3 multiboot1 */
-	uint32_t command_done;
-	uint32_t quiet; /* 1: VMM_CMD_QUIET is in force */
-	uint32_t reserved;
+	uint32_t phase;      /* enum vmm_phase; FAILED, BAD_STATE: text says why */
+	uint32_t changes;    /* raised after each change */
+	uint32_t resets;     /* guest-requested or commanded resets done */
+	uint32_t boot_kind;  /* 1 bzImage, 2 PVH, 3 multiboot1 */
+	uint32_t quiet;      /* 1: VMM_CMD_QUIET is in force */
 	uint64_t started_ns; /* monotonic: first VM_CONTROL START */
 	char text[192];
 };

@@ -349,6 +349,7 @@ static void test_bar(void **state)
 	cfg_set(PCI_COMMAND, 2, 0);
 	bar_is(0);
 	cfg_set(PCI_COMMAND, 2, 2);
+	pci_reset(&vm);
 	virtio_reset(&vm);
 	bar_is(0);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/vmm/vm.c
 // SRC: ctrl-kernel/vmm/park.c
+// SRC: ctrl-kernel/vmm/state.c
 // SRC: ctrl-kernel/vmm/bus.c
 // SRC: ctrl-kernel/vmm/pci.c
 // SRC: ctrl-kernel/vmm/platform.c
@@ -54,7 +55,7 @@ static char trace[512], last_words[200];
 static struct hv_vm_page *page;
 static struct vmm_config *config;
 static struct vmm_status *status_at_stop;
-static uint32_t phase_at_stop;
+static uint32_t phase_at_stop, vm_state;
 static jmp_buf died;
 
 uint64_t rt_now(void)
@@ -133,8 +134,12 @@ static void note(const char *format, uint64_t a, uint64_t b, uint64_t c)
 
 static int64_t control(uint64_t what, uint64_t arg)
 {
-	if (what == HV_VMC_STOP)
+	if (what == HV_VMC_START)
+		vm_state = HV_VM_RUNNING;
+	if (what == HV_VMC_STOP) {
+		vm_state = HV_VM_CRASHED;
 		phase_at_stop = status_at_stop->phase;
+	}
 	note("control(%lu,%lu) ", what, arg, 0);
 	return 0;
 }
@@ -170,7 +175,11 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 	case HVC_VM_CONTROL:
 		r.status = control(b, c);
 		break;
+	case HVC_VM_INFO:
+		*(struct hv_vm_info *)b = (struct hv_vm_info){.state = vm_state};
+		break;
 	case HVC_VM_RESET:
+		vm_state = HV_VM_STOPPED;
 		note("reset ", 0, 0, 0);
 		break;
 	case HVC_VCPU_RESUME:
@@ -249,6 +258,7 @@ static int setup(void **state)
 	config->kernel.mem = KERNEL;
 	config->kernel.bytes = IMAGE;
 	n_claims = 0;
+	vm_state = HV_VM_STOPPED;
 	return 0;
 }
 
@@ -323,6 +333,22 @@ static void test_power_off(void **state)
 	assert_int_equal(phase_at_stop, VMM_OFF); /* the reason stood there before the stop */
 	instance_start(2);
 	assert_string_equal(trace, ""); /* stays off */
+	assert_int_equal(posts, 1);     /* perhaps nobody was told */
+}
+
+/* The vmm died between saying so and stopping the VM: the access that asked for it is carried out again. */
+static void test_died_while_switching_off(void **state)
+{
+	(void)state;
+	instance_start(1);
+	guest_access(0, HV_PIO_WRITE, 0x605, 0x34);
+	vm_state = HV_VM_RUNNING;
+	page->mailbox[0].done = page->mailbox[0].seq - 1;
+	instance_start(2);
+	assert_int_equal(the_status->phase, VMM_RUNNING);
+	park_scan(NULL);
+	assert_string_equal(trace, "control(4,7) ");
+	assert_int_equal(the_status->phase, VMM_OFF);
 }
 
 static void test_new_instance(void **state)
@@ -351,6 +377,66 @@ static void test_died_while_booting(void **state)
 	assert_int_equal(the_vm.state->boot, BOOT_DONE);
 }
 
+/* Between starting the VM and saying so. */
+static void test_died_before_telling(void **state)
+{
+	(void)state;
+	instance_start(1);
+	the_status->phase = VMM_STARTING;
+	the_status->started_ns = 0;
+	instance_start(2);
+	assert_string_equal(trace, "");
+	assert_int_equal(the_status->phase, VMM_RUNNING);
+	assert_true(the_status->started_ns > 0);
+	assert_int_equal(posts, 1);
+}
+
+/* Before it had left anything; but nothing where a VM runs is something gone. */
+static void test_died_at_once(void **state)
+{
+	(void)state;
+	instance_start(2);
+	assert_string_equal(trace, "reset set(0,0x200040) control(1,0) ");
+	assert_int_equal(the_status->phase, VMM_RUNNING);
+	memset(status_at_stop, 0, VMM_SURVIVOR_PAGES * 4096);
+	instance_start(3);
+	assert_string_equal(trace, "");
+	assert_int_equal(the_status->phase, VMM_BAD_STATE);
+	assert_contains(the_status->text, "no device state");
+}
+
+/* The first vmm of a VM whose pages come from a file: a guest that has booted is there, or nonsense. */
+static void test_restored(void **state)
+{
+	(void)state;
+	instance_start(1);
+	vm_state = HV_VM_STOPPED;
+	instance_start(1);
+	assert_string_equal(trace, "");
+	assert_int_equal(the_status->phase, VMM_RUNNING);
+	assert_int_equal(posts, 1);
+	the_vm.state->pci.config[1][0] = 0x36;
+	instance_start(1);
+	assert_string_equal(trace, "");
+	assert_int_equal(the_status->phase, VMM_BAD_STATE);
+	assert_contains(the_status->text, "nobody can write");
+	assert_int_equal(posts, 1);
+}
+
+static void test_bad_state_is_told(void **state)
+{
+	(void)state;
+	instance_start(1);
+	the_vm.state->rtc.index = 0xff;
+	for (uint32_t n = 2; n < 4; n++) {
+		instance_start(n);
+		assert_string_equal(trace, "");
+		assert_int_equal(the_status->phase, VMM_BAD_STATE);
+		assert_contains(the_status->text, "cannot be used: the CMOS index");
+		assert_int_equal(posts, 1);
+	}
+}
+
 /* Whatever stands in the survivor pages: it is refused, or every access to every device stays within its bounds (UBSan). */
 static void test_random_state(void **state)
 {
@@ -362,18 +448,15 @@ static void test_random_state(void **state)
 		uint8_t *at;
 
 		n_claims = 0;
-		status_at_stop->phase = VMM_STARTING;
-		memset((uint8_t *)status_at_stop + 4096, 0, sizeof(struct vmm_state));
+		memset(status_at_stop, 0, VMM_SURVIVOR_PAGES * 4096);
+		vm_state = HV_VM_STOPPED;
 		instance_start(1);
 		at = (uint8_t *)the_vm.state;
-		for (unsigned i = n % 3 ? 8 : 0; i < sizeof(struct vmm_state); i++) {
+		for (unsigned i = 0; i < 4; i++) {
 			r ^= r << 13, r ^= r >> 7, r ^= r << 17;
-			if (n % 2 || r % 16 == 0)
-				at[i] = (uint8_t)(r >> 8);
+			if (r % 4)
+				at[(r >> 16) % offsetof(struct vmm_state, pci)] = (uint8_t)(r >> 8);
 		}
-		the_vm.state->boot &= 1;
-		if (n % 4)
-			memset(&the_vm.state->virtio, 0, sizeof(the_vm.state->virtio));
 		instance_start(2);
 		if (the_status->phase == VMM_BAD_STATE) {
 			assert_string_equal(trace, ""); /* the guest is not touched */
@@ -433,6 +516,11 @@ int main(void)
 		cmocka_unit_test_setup(test_power_off, setup),
 		cmocka_unit_test_setup(test_new_instance, setup),
 		cmocka_unit_test_setup(test_died_while_booting, setup),
+		cmocka_unit_test_setup(test_died_while_switching_off, setup),
+		cmocka_unit_test_setup(test_died_before_telling, setup),
+		cmocka_unit_test_setup(test_died_at_once, setup),
+		cmocka_unit_test_setup(test_restored, setup),
+		cmocka_unit_test_setup(test_bad_state_is_told, setup),
 		cmocka_unit_test_setup(test_random_state, setup),
 		cmocka_unit_test_setup(test_bad_image, setup),
 		cmocka_unit_test_setup(test_bad_config, setup),

@@ -423,14 +423,14 @@ static void written(void *dev, unsigned reg, unsigned width)
 static void cap_put(struct virtio_device *d, unsigned at, unsigned next, unsigned bytes,
 		    enum virtio_cap type, uint32_t offset, uint32_t length)
 {
-	pci_config_set(d->vm, d->slot, at,
-		       PCI_CAP_VENDOR | next << 8 | bytes << 16 | (uint32_t)type << 24, 4);
-	pci_config_set(d->vm, d->slot, at + 8, offset, 4);
-	pci_config_set(d->vm, d->slot, at + 12, length, 4);
+	pci_power_on(d->slot, at, PCI_CAP_VENDOR | next << 8 | bytes << 16 | (uint32_t)type << 24,
+		     4);
+	pci_power_on(d->slot, at + 8, offset, 4);
+	pci_power_on(d->slot, at + 12, length, 4);
 }
 
 /* Power-on. Firmware would have given it an address and a line; decoding is the system's to switch on. */
-void transport_reset(struct virtio_device *d)
+static void power_on_set(struct virtio_device *d)
 {
 	const struct pci_identity id = {
 		.vendor = 0x1af4,
@@ -443,22 +443,26 @@ void transport_reset(struct virtio_device *d)
 	};
 	uint32_t config_bytes = d->ops->config_bytes;
 
-	pci_function_set(d->vm, d->slot, &id);
-	pci_config_set(d->vm, d->slot, PCI_STATUS, PCI_STATUS_CAPABILITIES, 2);
-	pci_config_set(d->vm, d->slot, PCI_BAR0, (uint32_t)PCI_WINDOW + d->slot * BAR_BYTES, 4);
-	pci_config_set(d->vm, d->slot, PCI_INTERRUPT_LINE, GSI_PCI + d->slot % 4, 1);
-	pci_config_set(d->vm, d->slot, PCI_CAPABILITIES, CAP_MSIX, 1);
-	pci_config_set(d->vm, d->slot, CAP_MSIX,
-		       PCI_CAP_MSIX | CAP_COMMON << 8 | (virtio_vectors(d) - 1) << 16, 4);
-	pci_config_set(d->vm, d->slot, CAP_MSIX + 4, BAR_VECTORS, 4);
-	pci_config_set(d->vm, d->slot, CAP_MSIX + 8, BAR_PENDING, 4);
+	pci_identity_set(d->slot, &id);
+	pci_power_on(d->slot, PCI_STATUS, PCI_STATUS_CAPABILITIES, 2);
+	pci_power_on(d->slot, PCI_BAR0, (uint32_t)PCI_WINDOW + d->slot * BAR_BYTES, 4);
+	pci_power_on(d->slot, PCI_INTERRUPT_LINE, GSI_PCI + d->slot % 4, 1);
+	pci_power_on(d->slot, PCI_CAPABILITIES, CAP_MSIX, 1);
+	pci_power_on(d->slot, CAP_MSIX,
+		     PCI_CAP_MSIX | CAP_COMMON << 8 | (virtio_vectors(d) - 1) << 16, 4);
+	pci_power_on(d->slot, CAP_MSIX + 4, BAR_VECTORS, 4);
+	pci_power_on(d->slot, CAP_MSIX + 8, BAR_PENDING, 4);
 	cap_put(d, CAP_COMMON, CAP_NOTIFY, 16, VIRTIO_CAP_COMMON, BAR_COMMON, C_BYTES);
 	cap_put(d, CAP_NOTIFY, CAP_ISR, 20, VIRTIO_CAP_NOTIFY, BAR_NOTIFY, BELLS * BELL_BYTES);
-	pci_config_set(d->vm, d->slot, CAP_NOTIFY + 16, BELL_STEP, 4);
+	pci_power_on(d->slot, CAP_NOTIFY + 16, BELL_STEP, 4);
 	cap_put(d, CAP_ISR, config_bytes ? CAP_CONFIG : CAP_WINDOW, 16, VIRTIO_CAP_ISR, BAR_ISR, 1);
 	if (config_bytes)
 		cap_put(d, CAP_CONFIG, CAP_WINDOW, 16, VIRTIO_CAP_DEVICE, BAR_CONFIG, config_bytes);
 	cap_put(d, CAP_WINDOW, 0, 20, VIRTIO_CAP_PCI, 0, 0);
+}
+
+void transport_reset(struct virtio_device *d)
+{
 	for (unsigned i = 0; i < VIRTIO_VECTORS_MAX; i++)
 		d->s->vector[i] = (struct virtio_vector){.control = VECTOR_MASKED};
 	intx_update(d);
@@ -496,6 +500,7 @@ void transport_attach(struct virtio_device *d)
 							       BELL_BYTES, HV_CLAIM_DOORBELL,
 							       d->slot * BELLS + i};
 	pci_function_attach(d->slot, &f);
+	power_on_set(d);
 	pci_config_mask(d->slot, MSIX_CONTROL, MSIX_ENABLE | MSIX_MASK_ALL, 2);
 	pci_config_mask(d->slot, WINDOW_BAR, 0xff, 1);
 	pci_config_mask(d->slot, WINDOW_OFFSET, UINT32_MAX, 4);
