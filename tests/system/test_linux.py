@@ -26,7 +26,9 @@ def test_life(linux):
     free = api.get("/v1/host")["memory"]["free"]
     assert api.post("/v1/vms", SPEC)["state"] == "defined"
     api.post("/v1/vms/deb/actions/start")
-    text = api.wait_console("deb", "guest userspace up", 120)
+    api.wait_console("deb", "guest userspace up", 120)
+    time.sleep(0.5)  # the rest of the line
+    text = api.console("deb")[0].decode(errors="replace")
     assert "kvm-clock" in text.split("guest userspace up", 1)[1].split("\n")[0]
     data, position = api.console("deb")
     status, _, _ = api.raw("POST", "/v1/vms/deb/console", b"echo $((6*7))-is-the-answer\n")
