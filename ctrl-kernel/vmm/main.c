@@ -119,6 +119,7 @@ static void go_on(void)
 	the_vm.quiet = false;
 	the_status->quiet = 0;
 	on_guest(park_scan, doorbells_take);
+	doorbells_take(NULL); /* a bell that is still set is not announced again */
 	if (the_status->phase == VMM_RUNNING && !resumed)
 		virtio_resume(&the_vm);
 	else if (the_status->phase == VMM_RUNNING)

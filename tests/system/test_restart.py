@@ -273,6 +273,7 @@ def test_figures_one_cpu(tmp_path):
         assert longest <= 10e6 and without <= 2.5e6, (longest, without)
 
 
+@pytest.mark.long
 def test_figures_own_cpu(tmp_path):
     """Alone on its CPU of two it loses no time slice (4 ms, 200,000 ticks here), nor anything else: the longest gap is that of an interrupt of hv,
     whether control kernels and vmm programs die or not. In Bochs, whose CPUs take turns every few instructions: QEMU's, of up to 100 ms."""
