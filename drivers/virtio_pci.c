@@ -6,24 +6,7 @@
 #include "drivers/driver.h"
 #include "drivers/pci_regs.h"
 #include "ctrl-kernel/rt/rt.h"
-
-enum common_cfg { /* 4.1.4.3 */
-		  COMMON_DEVICE_FEATURE_SELECT = 0,
-		  COMMON_DEVICE_FEATURE = 4,
-		  COMMON_DRIVER_FEATURE_SELECT = 8,
-		  COMMON_DRIVER_FEATURE = 12,
-		  COMMON_CONFIG_VECTOR = 16,
-		  COMMON_STATUS = 20,
-		  COMMON_QUEUE_SELECT = 22,
-		  COMMON_QUEUE_SIZE = 24,
-		  COMMON_QUEUE_VECTOR = 26,
-		  COMMON_QUEUE_ENABLE = 28,
-		  COMMON_QUEUE_NOTIFY_OFF = 30,
-		  COMMON_QUEUE_DESC = 32,
-		  COMMON_QUEUE_DRIVER = 40,
-		  COMMON_QUEUE_DEVICE = 48,
-		  COMMON_LEN = 56
-};
+#include "ctrl-kernel/rt/virtio_regs.h"
 
 enum cap { /* 4.1.4: offsets in the capability */
 	   CAP_TYPE = 3,
@@ -32,14 +15,8 @@ enum cap { /* 4.1.4: offsets in the capability */
 	   CAP_LENGTH = 12,
 	   CAP_NOTIFY_MULTIPLIER = 16
 };
-enum cap_type { TYPE_COMMON = 1, TYPE_NOTIFY = 2, TYPE_ISR = 3, TYPE_DEVICE = 4 };
 
-#define STATUS_ACKNOWLEDGE 1u /* 2.1 */
-#define STATUS_DRIVER 2u
-#define STATUS_DRIVER_OK 4u
-#define STATUS_FEATURES_OK 8u
-#define STATUS_FAILED 128u
-#define NO_VECTOR 0xffffu
+#define COMMON_LEN COMMON_QUEUE_NOTIFY_DATA
 #define VECTOR_QUEUES 0u
 #define VECTOR_CONFIG 1u
 #define RESET_TRIES 2000u /* of 50 us: 100 ms; devices finish at once */
@@ -97,10 +74,10 @@ int virtio_pci_open(struct virtio_pci *v, struct pci_dev *d, const char **why)
 
 	*v = (struct virtio_pci){.dev = d};
 	pci_enable(d, false);
-	v->common = map_structure(d, TYPE_COMMON, COMMON_LEN, &cap, &len);
-	v->isr = map_structure(d, TYPE_ISR, 1, &cap, &len);
-	v->device = map_structure(d, TYPE_DEVICE, 1, &cap, &v->device_len);
-	v->notify = map_structure(d, TYPE_NOTIFY, 2, &cap, &v->notify_len);
+	v->common = map_structure(d, VIRTIO_CAP_COMMON, COMMON_LEN, &cap, &len);
+	v->isr = map_structure(d, VIRTIO_CAP_ISR, 1, &cap, &len);
+	v->device = map_structure(d, VIRTIO_CAP_DEVICE, 1, &cap, &v->device_len);
+	v->notify = map_structure(d, VIRTIO_CAP_NOTIFY, 2, &cap, &v->notify_len);
 	if (!v->common || !v->isr || !v->notify) {
 		*why = "it has no virtio 1.x registers (a legacy-only device?)";
 		return -1;
@@ -111,8 +88,8 @@ int virtio_pci_open(struct virtio_pci *v, struct pci_dev *d, const char **why)
 		*why = "it does not come out of reset";
 		return -1;
 	}
-	status_add(v, STATUS_ACKNOWLEDGE);
-	status_add(v, STATUS_DRIVER);
+	status_add(v, VIRTIO_ACKNOWLEDGE);
+	status_add(v, VIRTIO_DRIVER);
 	return 0;
 }
 
@@ -131,8 +108,8 @@ int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed)
 	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)offered);
 	mmio_write32(v->common + COMMON_DRIVER_FEATURE_SELECT, 1);
 	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)(offered >> 32));
-	status_add(v, STATUS_FEATURES_OK);
-	if (!(status(v) & STATUS_FEATURES_OK))
+	status_add(v, VIRTIO_FEATURES_OK);
+	if (!(status(v) & VIRTIO_FEATURES_OK))
 		return -1;
 	*agreed = offered;
 	return 0;
@@ -149,7 +126,7 @@ int virtio_pci_irqs(struct virtio_pci *v, void (*queues)(void *), void (*config)
 	if (pci_msix_bind(v->dev, VECTOR_CONFIG, config, ctx) != 0)
 		return -1;
 	mmio_write16(v->common + COMMON_CONFIG_VECTOR, VECTOR_CONFIG);
-	return mmio_read16(v->common + COMMON_CONFIG_VECTOR) == NO_VECTOR ? -1 : 0;
+	return mmio_read16(v->common + COMMON_CONFIG_VECTOR) == VIRTIO_NO_VECTOR ? -1 : 0;
 }
 
 /* The largest power of two that both sides take. */
@@ -188,7 +165,7 @@ int virtio_pci_queue(struct virtio_pci *v, unsigned index, unsigned size, struct
 	write64(v->common + COMMON_QUEUE_DEVICE, mem.hpa + virtq_used_offset(size));
 	if (v->msix) {
 		mmio_write16(v->common + COMMON_QUEUE_VECTOR, VECTOR_QUEUES);
-		if (mmio_read16(v->common + COMMON_QUEUE_VECTOR) == NO_VECTOR)
+		if (mmio_read16(v->common + COMMON_QUEUE_VECTOR) == VIRTIO_NO_VECTOR)
 			return -1;
 	}
 	mmio_write16(v->common + COMMON_QUEUE_ENABLE, 1);
@@ -203,10 +180,10 @@ void virtio_pci_kick(volatile void *doorbell, unsigned index)
 void virtio_pci_ready(struct virtio_pci *v)
 {
 	pci_enable(v->dev, true);
-	status_add(v, STATUS_DRIVER_OK);
+	status_add(v, VIRTIO_DRIVER_OK);
 }
 
 void virtio_pci_fail(struct virtio_pci *v)
 {
-	status_add(v, STATUS_FAILED);
+	status_add(v, VIRTIO_FAILED);
 }

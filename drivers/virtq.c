@@ -7,12 +7,12 @@
 
 size_t virtq_avail_offset(unsigned size)
 {
-	return size * sizeof(struct virtq_desc);
+	return size * sizeof(struct vring_desc);
 }
 
 size_t virtq_used_offset(unsigned size)
 {
-	size_t end = virtq_avail_offset(size) + sizeof(struct virtq_avail) +
+	size_t end = virtq_avail_offset(size) + sizeof(struct vring_avail) +
 		     size * sizeof(uint16_t) + sizeof(uint16_t); /* used_event */
 
 	return (end + USED_ALIGN - 1) & ~(size_t)(USED_ALIGN - 1);
@@ -20,8 +20,8 @@ size_t virtq_used_offset(unsigned size)
 
 size_t virtq_bytes(unsigned size)
 {
-	return virtq_used_offset(size) + sizeof(struct virtq_used) +
-	       size * sizeof(struct virtq_used_elem) + sizeof(uint16_t); /* avail_event */
+	return virtq_used_offset(size) + sizeof(struct vring_used) +
+	       size * sizeof(struct vring_used_elem) + sizeof(uint16_t); /* avail_event */
 }
 
 void virtq_init(struct virtq *q, unsigned size, void *block)
@@ -29,9 +29,9 @@ void virtq_init(struct virtq *q, unsigned size, void *block)
 	char *at = block;
 
 	*q = (struct virtq){.size = size, .n_free = size};
-	q->desc = (volatile struct virtq_desc *)at;
-	q->avail = (volatile struct virtq_avail *)(at + virtq_avail_offset(size));
-	q->used = (volatile struct virtq_used *)(at + virtq_used_offset(size));
+	q->desc = (volatile struct vring_desc *)at;
+	q->avail = (volatile struct vring_avail *)(at + virtq_avail_offset(size));
+	q->used = (volatile struct vring_used *)(at + virtq_used_offset(size));
 	for (unsigned i = 0; i < size; i++)
 		q->next_free[i] = (uint16_t)(i + 1);
 }
@@ -47,7 +47,7 @@ int virtq_post(struct virtq *q, uint64_t hpa, uint32_t len, bool device_writes)
 	q->posted[i] = len;
 	q->desc[i].addr = hpa;
 	q->desc[i].len = len;
-	q->desc[i].flags = device_writes ? VIRTQ_DESC_WRITE : 0;
+	q->desc[i].flags = device_writes ? VRING_WRITE : 0;
 	q->desc[i].next = 0;
 	q->avail->ring[q->avail_idx & (q->size - 1)] = (uint16_t)i;
 	dma_barrier(); /* the entry before the index that publishes it */
@@ -58,7 +58,7 @@ int virtq_post(struct virtq *q, uint64_t hpa, uint32_t len, bool device_writes)
 bool virtq_wants_kick(const struct virtq *q)
 {
 	dma_full_barrier(); /* our index before its flag (2.7.13.4.1) */
-	return !(q->used->flags & VIRTQ_USED_NO_NOTIFY);
+	return !(q->used->flags & VRING_USED_NO_NOTIFY);
 }
 
 bool virtq_pending(const struct virtq *q)
@@ -68,7 +68,7 @@ bool virtq_pending(const struct virtq *q)
 
 int virtq_take(struct virtq *q, uint32_t *len)
 {
-	volatile struct virtq_used_elem *elem = &q->used->ring[q->used_idx & (q->size - 1)];
+	volatile struct vring_used_elem *elem = &q->used->ring[q->used_idx & (q->size - 1)];
 	uint32_t id, n;
 
 	if (!virtq_pending(q))
@@ -91,6 +91,6 @@ int virtq_take(struct virtq *q, uint32_t *len)
 
 void virtq_interrupts(struct virtq *q, bool on)
 {
-	q->avail->flags = (uint16_t)(on ? 0 : VIRTQ_AVAIL_NO_INTERRUPT);
+	q->avail->flags = (uint16_t)(on ? 0 : VRING_AVAIL_NO_INTERRUPT);
 	dma_full_barrier();
 }

@@ -10,41 +10,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "ctrl-kernel/rt/virtio_regs.h"
 
 #define VIRTQ_SIZE_MAX 256u
 
-struct virtq_desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-	uint16_t next;
-};
-_Static_assert(sizeof(struct virtq_desc) == 16, "virtio 1.2, 2.7.5");
-#define VIRTQ_DESC_WRITE 2u /* by the device */
-
-struct virtq_avail {
-	uint16_t flags;
-	uint16_t idx;
-	uint16_t ring[];
-};
-#define VIRTQ_AVAIL_NO_INTERRUPT 1u
-
-struct virtq_used_elem {
-	uint32_t id;
-	uint32_t len;
-};
-struct virtq_used {
-	uint16_t flags;
-	uint16_t idx;
-	struct virtq_used_elem ring[];
-};
-#define VIRTQ_USED_NO_NOTIFY 1u
-
 struct virtq {
 	unsigned size;                    /* power of two */
-	volatile struct virtq_desc *desc; /* [borrows] DMA memory, all three */
-	volatile struct virtq_avail *avail;
-	volatile struct virtq_used *used;
+	volatile struct vring_desc *desc; /* [borrows] DMA memory, all three */
+	volatile struct vring_avail *avail;
+	volatile struct vring_used *used;
 	uint16_t avail_idx, used_idx; /* ours: next to fill, next to take */
 	unsigned free_head, n_free;
 	uint16_t next_free[VIRTQ_SIZE_MAX];

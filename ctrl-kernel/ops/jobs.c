@@ -11,6 +11,7 @@
 #define MAGIC 0x53424f4aull /* "JOBS" */
 #define VERSION 1u
 #define NS_PER_S 1000000000ull
+#define WAITERS_MAX 64u /* clients that have gone wait to the end, too */
 
 struct table { /* kept */
 	uint64_t magic;
@@ -36,6 +37,7 @@ static struct {
 	void *ctx;
 } cancels[JOBS_MAX];
 static struct waiter *waiters; /* [owns] */
+static unsigned n_waiters;
 
 static uint32_t table_mem(bool *found)
 {
@@ -72,9 +74,13 @@ static void take_over(void)
 	for (unsigned i = 0; i < JOBS_MAX; i++) {
 		struct job *j = &table->jobs[i];
 
-		if (!job_sane(j))
+		if (!job_sane(j)) {
 			j->state = JOB_FREE;
-		else if (j->state == JOB_RUNNING)
+			continue;
+		}
+		if (j->id > table->last_id)
+			table->last_id = j->id;
+		if (j->state == JOB_RUNNING)
 			job_end(j, &e);
 	}
 }
@@ -141,6 +147,19 @@ void job_progress(struct job *j, uint64_t done)
 	j->done = done;
 }
 
+static void wait_over(void *ctx)
+{
+	struct waiter *w = ctx, **at = &waiters;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	n_waiters--;
+	loop_timer_cancel(&w->timer);
+	w->fn(w->ctx);
+	free(w);
+}
+
 /* One at a time: what is told may ask for the next wait. */
 static void tell(struct job *j)
 {
@@ -151,10 +170,7 @@ static void tell(struct job *j)
 			at = &w->next;
 			continue;
 		}
-		*at = w->next;
-		loop_timer_cancel(&w->timer);
-		w->fn(w->ctx);
-		free(w);
+		wait_over(w);
 		at = &waiters;
 	}
 }
@@ -223,23 +239,17 @@ const char *job_state_name(const struct job *j)
 	return names[j->state];
 }
 
-static void wait_over(void *ctx)
-{
-	struct waiter *w = ctx, **at = &waiters;
-
-	while (*at != w)
-		at = &(*at)->next;
-	*at = w->next;
-	w->fn(w->ctx);
-	free(w);
-}
-
 int job_wait(struct job *j, unsigned seconds, loop_fn fn, void *ctx, struct ops_error *e)
 {
-	struct waiter *w = calloc(1, sizeof(*w));
+	struct waiter *w;
 
+	if (n_waiters == WAITERS_MAX)
+		return ops_fail(e, OPS_LIMIT, NULL, "%u others are waiting; ask without",
+				n_waiters);
+	w = calloc(1, sizeof(*w));
 	if (!w)
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
+	n_waiters++;
 	w->job = j;
 	w->fn = fn;
 	w->ctx = ctx;

@@ -81,12 +81,14 @@ static void finish(struct vm_save *s, const struct ops_error *e)
 
 	snprintf(text, sizeof(text), "saved as \"%s\"", s->image);
 	release(s);
-	if (!ends)
-		go_on(vm, resume);
-	vm_pending_end(vm, e);
-	if (ends)
+	if (ends) {
 		vm_ended(vm, "saved", text);
-	else if (e)
+	} else {
+		/* Off the record last: another instance would do this again. */
+		go_on(vm, resume);
+		vm_pending_end(vm, e);
+	}
+	if (e)
 		rt_log("VM %s was not saved: %s", vm->spec.name, e->text);
 	job_end(job, e);
 }

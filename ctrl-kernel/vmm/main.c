@@ -103,11 +103,11 @@ static void on_guest(loop_fn park, loop_fn bells)
 }
 
 /* Between two events nothing is half-done; from here on nothing is begun. */
-static void be_quiet(void)
+static void be_quiet(uint32_t seq)
 {
 	the_vm.quiet = true;
 	on_guest(nothing, nothing);
-	the_status->quiet = 1;
+	the_status->quiet = seq;
 	vm_tell();
 }
 
@@ -148,7 +148,7 @@ static void command_take(void *unused)
 		vm_carry_out(VM_REQ_RESET);
 		break;
 	case VMM_CMD_QUIET:
-		be_quiet();
+		be_quiet(seq);
 		break;
 	case VMM_CMD_GO:
 		go_on();
@@ -179,7 +179,7 @@ int main(void)
 	name_set();
 	loop_bit_set(VMM_EVENT_COMMAND, command_take, NULL);
 	if (the_vm.config->command == VMM_CMD_QUIET)
-		be_quiet(); /* the instance before died meanwhile */
+		be_quiet(the_vm.config->command_seq); /* the instance before died meanwhile */
 	else
 		go_on();
 	command_take(NULL);

@@ -52,8 +52,7 @@ const char *state_check(const struct vmm_state *s)
 const char *status_check(const struct vmm_status *status, const struct vmm_state *s, bool runs)
 {
 	if (status->version != STATE_VERSION || status->phase > VMM_OFF ||
-	    status->boot_kind > BOOT_MULTIBOOT || status->quiet > 1 ||
-	    !memchr(status->text, 0, sizeof(status->text)))
+	    status->boot_kind > BOOT_MULTIBOOT || !memchr(status->text, 0, sizeof(status->text)))
 		return "the status makes no sense";
 	if (status->phase == VMM_FAILED && (s->boot == BOOT_DONE || runs))
 		return "the status says that the boot failed, but the guest was booted";

@@ -80,7 +80,7 @@ struct vmm_status {
 	uint32_t changes;    /* raised after each change */
 	uint32_t resets;     /* guest-requested or commanded resets done */
 	uint32_t boot_kind;  /* 1 bzImage, 2 PVH, 3 multiboot1 */
-	uint32_t quiet;      /* 1: VMM_CMD_QUIET is in force */
+	uint32_t quiet;      /* command_seq of the VMM_CMD_QUIET in force, 0: none */
 	uint64_t started_ns; /* monotonic: first VM_CONTROL START */
 	char text[192];
 };

@@ -238,6 +238,18 @@ static void answered(struct vcpu *v)
 		pio_answered(v, park_answer(v));
 }
 
+/* A paused VM's vCPU has carried out its answer: the rest waits until it runs again. It may have been resumed meanwhile:
+ * go() sets the state before it unblocks. */
+static bool settled(struct vcpu *v, uint32_t bits)
+{
+	__atomic_fetch_or(&v->attention, bits, __ATOMIC_RELAXED);
+	sched_block_self(&v->ent, BLOCK_PAUSE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&v->vm->state, __ATOMIC_RELAXED) == HV_VM_RUNNING)
+		sched_unblock(&v->ent, BLOCK_PAUSE);
+	return false;
+}
+
 /* Bits in the order of their effects. False: the vCPU cannot run now. */
 static bool attend(struct vcpu *v)
 {
@@ -246,13 +258,8 @@ static bool attend(struct vcpu *v)
 	if (bits & ATT_ANSWER)
 		answered(v);
 	if (UNLIKELY(bits & (ATT_INIT | ATT_SIPI | ATT_CLOCK | ATT_SETTLE))) {
-		if (bits & ATT_SETTLE) {
-			sched_block_self(&v->ent, BLOCK_PAUSE);
-			__atomic_fetch_or(&v->attention,
-					  bits & ~(uint32_t)(ATT_ANSWER | ATT_SETTLE),
-					  __ATOMIC_RELAXED);
-			return false;
-		}
+		if (bits & ATT_SETTLE)
+			return settled(v, bits & ~(uint32_t)(ATT_ANSWER | ATT_SETTLE));
 		/* INIT forgets the NMI that came before it, and between INIT and SIPI none counts. */
 		if ((bits & ATT_INIT) || v->wait_sipi)
 			bits &= ~(uint32_t)ATT_NMI;

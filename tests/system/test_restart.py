@@ -254,9 +254,18 @@ def test_figures(tmp_path):
 
 def gaps(h, deaths, seconds):
     """[with deaths, without] -> the longest that the guest which only computes did not run, and the sum of what is long, in ticks of its TSC."""
-    h.serial.wait(rf"instance {deaths + 1} of the control kernel is started[\s\S]*management ready([\s\S]*\[g\] round \d+:.*\n){{4}}", seconds)
-    parts = re.split(rf"instance {deaths + 1} of the control kernel is started[\s\S]*management ready.*\n[\s\S]*?round.*\n", h.serial.text)
-    told = [re.findall(r"round [1-9]\d*: longest (\d+), .* lost (\d+)", text) for text in parts]
+    h.serial.wait(rf"instance {deaths + 1} of the control kernel is started[\s\S]*management ready", seconds)
+    deadline = time.monotonic() + seconds
+    while True:  # the last vmm may die after the last control kernel
+        text = h.serial.text
+        over = [m.end() for m in re.finditer(r"management ready|another takes over", text)][-1]
+        told = [re.findall(r"round [1-9]\d*: longest (\d+), .* lost (\d+)", part) for part in (text[:over], text[over:])]
+        if len(told[1]) >= 6:
+            break
+        assert time.monotonic() < deadline, text[-3000:]
+        time.sleep(0.2)
+    told[0] += told[1][:2]  # that in which it was, and that in which a vmm starts which takes over
+    del told[1][:2]
     return [(max(int(longest) for longest, _ in rounds), sum(int(lost) for _, lost in rounds)) for rounds in told]
 
 
@@ -270,7 +279,7 @@ def test_figures_one_cpu(tmp_path):
     with Host(options=STATIC + " console.guests=all test.soak=10", mem=512, icount=True, modules=files, limit=100) as h:
         (longest, lost), (without, _) = gaps(h, 10, 90)
         print(f"one CPU: longest gap {longest / 1e6:.1f} ms, {lost / 1e6:.0f} ms in all over 10 deaths; without deaths {without / 1e6:.3f} ms")
-        assert longest <= 10e6 and without <= 2.5e6, (longest, without)
+        assert longest <= 10e6 and without <= 50e3, (longest, without)
 
 
 @pytest.mark.long

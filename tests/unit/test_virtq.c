@@ -68,7 +68,7 @@ static void test_full_and_back(void **state)
 	assert_int_equal(q.avail->idx, SIZE);
 	assert_int_equal(q.desc[3].addr, 0x3000);
 	assert_int_equal(q.desc[3].len, 103);
-	assert_int_equal(q.desc[3].flags, VIRTQ_DESC_WRITE);
+	assert_int_equal(q.desc[3].flags, VRING_WRITE);
 	assert_int_equal(virtq_take(&q, &len), -1);
 	device_returns(5, 60);
 	device_returns(2, 102);
@@ -139,10 +139,10 @@ static void test_flags(void **state)
 {
 	(void)state;
 	assert_true(virtq_wants_kick(&q));
-	q.used->flags = VIRTQ_USED_NO_NOTIFY;
+	q.used->flags = VRING_USED_NO_NOTIFY;
 	assert_false(virtq_wants_kick(&q));
 	virtq_interrupts(&q, false);
-	assert_int_equal(q.avail->flags, VIRTQ_AVAIL_NO_INTERRUPT);
+	assert_int_equal(q.avail->flags, VRING_AVAIL_NO_INTERRUPT);
 	virtq_interrupts(&q, true);
 	assert_int_equal(q.avail->flags, 0);
 }

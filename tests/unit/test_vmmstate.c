@@ -198,9 +198,6 @@ static void test_status(void **unused)
 	status.boot_kind = 4;
 	assert_non_null(status_check(&status, &state, true));
 	setup(unused);
-	status.quiet = 2;
-	assert_non_null(status_check(&status, &state, true));
-	setup(unused);
 	memset(status.text, 'x', sizeof(status.text));
 	assert_non_null(status_check(&status, &state, true));
 }

@@ -43,13 +43,6 @@ enum cap {
 	WINDOW_LENGTH = CAP_WINDOW + 12,
 	WINDOW_DATA = CAP_WINDOW + 16
 };
-enum virtio_cap {
-	VIRTIO_CAP_COMMON = 1,
-	VIRTIO_CAP_NOTIFY = 2,
-	VIRTIO_CAP_ISR = 3,
-	VIRTIO_CAP_DEVICE = 4,
-	VIRTIO_CAP_PCI = 5
-};
 #define PCI_CAP_VENDOR 0x09u
 #define PCI_CAP_MSIX 0x11u
 #define MSIX_CONTROL (CAP_MSIX + 2)
@@ -57,27 +50,7 @@ enum virtio_cap {
 #define MSIX_MASK_ALL 0x4000u
 #define VECTOR_MASKED 1u
 
-enum common { /* 4.1.4.3 */
-	      C_DEVICE_FEATURE_SELECT = 0x00,
-	      C_DEVICE_FEATURE = 0x04,
-	      C_DRIVER_FEATURE_SELECT = 0x08,
-	      C_DRIVER_FEATURE = 0x0c,
-	      C_CONFIG_VECTOR = 0x10,
-	      C_NUM_QUEUES = 0x12,
-	      C_STATUS = 0x14,
-	      C_GENERATION = 0x15,
-	      C_QUEUE_SELECT = 0x16,
-	      C_QUEUE_SIZE = 0x18,
-	      C_QUEUE_VECTOR = 0x1a,
-	      C_QUEUE_ENABLE = 0x1c,
-	      C_QUEUE_NOTIFY_OFF = 0x1e,
-	      C_QUEUE_DESC = 0x20,
-	      C_QUEUE_DRIVER = 0x28,
-	      C_QUEUE_DEVICE = 0x30,
-	      C_QUEUE_NOTIFY_DATA = 0x38,
-	      C_QUEUE_RESET = 0x3a,
-	      C_BYTES = 0x40,
-};
+#define COMMON_BYTES 0x40u
 
 /* ---- interrupts ---- */
 
@@ -190,24 +163,24 @@ static uint32_t queue_read(struct virtio_device *d, unsigned reg)
 	if (!q)
 		return 0;
 	switch (reg) {
-	case C_QUEUE_SIZE:
+	case COMMON_QUEUE_SIZE:
 		return q->size;
-	case C_QUEUE_VECTOR:
+	case COMMON_QUEUE_VECTOR:
 		return q->vector;
-	case C_QUEUE_ENABLE:
+	case COMMON_QUEUE_ENABLE:
 		return q->enabled;
-	case C_QUEUE_NOTIFY_OFF:
+	case COMMON_QUEUE_NOTIFY_OFF:
 		return n % BELLS * (BELL_BYTES / BELL_STEP) + n / BELLS;
-	case C_QUEUE_DESC:
-	case C_QUEUE_DESC + 4:
-		return half(q->desc, (reg - C_QUEUE_DESC) / 4);
-	case C_QUEUE_DRIVER:
-	case C_QUEUE_DRIVER + 4:
-		return half(q->driver, (reg - C_QUEUE_DRIVER) / 4);
-	case C_QUEUE_DEVICE:
-	case C_QUEUE_DEVICE + 4:
-		return half(q->device, (reg - C_QUEUE_DEVICE) / 4);
-	case C_QUEUE_NOTIFY_DATA:
+	case COMMON_QUEUE_DESC:
+	case COMMON_QUEUE_DESC + 4:
+		return half(q->desc, (reg - COMMON_QUEUE_DESC) / 4);
+	case COMMON_QUEUE_DRIVER:
+	case COMMON_QUEUE_DRIVER + 4:
+		return half(q->driver, (reg - COMMON_QUEUE_DRIVER) / 4);
+	case COMMON_QUEUE_DEVICE:
+	case COMMON_QUEUE_DEVICE + 4:
+		return half(q->device, (reg - COMMON_QUEUE_DEVICE) / 4);
+	case COMMON_QUEUE_NOTIFY_DATA:
 		return n;
 	default:
 		return 0;
@@ -219,23 +192,23 @@ static uint32_t common_read(struct virtio_device *d, unsigned reg)
 	const struct virtio_device_state *s = d->s;
 
 	switch (reg) {
-	case C_DEVICE_FEATURE_SELECT:
+	case COMMON_DEVICE_FEATURE_SELECT:
 		return s->device_feature_select;
-	case C_DEVICE_FEATURE:
+	case COMMON_DEVICE_FEATURE:
 		return half(virtio_features(d), s->device_feature_select);
-	case C_DRIVER_FEATURE_SELECT:
+	case COMMON_DRIVER_FEATURE_SELECT:
 		return s->driver_feature_select;
-	case C_DRIVER_FEATURE:
+	case COMMON_DRIVER_FEATURE:
 		return half(s->driver_features, s->driver_feature_select);
-	case C_CONFIG_VECTOR:
+	case COMMON_CONFIG_VECTOR:
 		return s->config_vector;
-	case C_NUM_QUEUES:
+	case COMMON_NUM_QUEUES:
 		return d->ops->n_queues;
-	case C_STATUS:
+	case COMMON_STATUS:
 		return s->status & 0xff;
-	case C_GENERATION:
+	case COMMON_GENERATION:
 		return s->generation & 0xff;
-	case C_QUEUE_SELECT:
+	case COMMON_QUEUE_SELECT:
 		return s->queue_select;
 	default:
 		return queue_read(d, reg);
@@ -259,22 +232,22 @@ static void queue_write(struct virtio_device *d, unsigned reg, uint32_t value)
 
 	if (!q)
 		return;
-	if (reg == C_QUEUE_VECTOR)
+	if (reg == COMMON_QUEUE_VECTOR)
 		q->vector = vector_taken(d, value);
-	else if (reg == C_QUEUE_RESET && value == 1)
+	else if (reg == COMMON_QUEUE_RESET && value == 1)
 		virtio_queue_reset(d, d->s->queue_select);
 	if (q->enabled)
 		return;
-	if (reg == C_QUEUE_SIZE)
+	if (reg == COMMON_QUEUE_SIZE)
 		q->size = (uint16_t)value;
-	else if (reg == C_QUEUE_ENABLE && value == 1)
+	else if (reg == COMMON_QUEUE_ENABLE && value == 1)
 		virtio_queue_enable(d, d->s->queue_select);
-	else if (reg >= C_QUEUE_DEVICE && reg < C_QUEUE_NOTIFY_DATA)
-		half_set(&q->device, (reg - C_QUEUE_DEVICE) / 4, value);
-	else if (reg >= C_QUEUE_DRIVER && reg < C_QUEUE_DEVICE)
-		half_set(&q->driver, (reg - C_QUEUE_DRIVER) / 4, value);
-	else if (reg >= C_QUEUE_DESC && reg < C_QUEUE_DRIVER)
-		half_set(&q->desc, (reg - C_QUEUE_DESC) / 4, value);
+	else if (reg >= COMMON_QUEUE_DEVICE && reg < COMMON_QUEUE_NOTIFY_DATA)
+		half_set(&q->device, (reg - COMMON_QUEUE_DEVICE) / 4, value);
+	else if (reg >= COMMON_QUEUE_DRIVER && reg < COMMON_QUEUE_DEVICE)
+		half_set(&q->driver, (reg - COMMON_QUEUE_DRIVER) / 4, value);
+	else if (reg >= COMMON_QUEUE_DESC && reg < COMMON_QUEUE_DRIVER)
+		half_set(&q->desc, (reg - COMMON_QUEUE_DESC) / 4, value);
 }
 
 static void common_write(struct virtio_device *d, unsigned reg, uint32_t value)
@@ -282,23 +255,23 @@ static void common_write(struct virtio_device *d, unsigned reg, uint32_t value)
 	struct virtio_device_state *s = d->s;
 
 	switch (reg) {
-	case C_DEVICE_FEATURE_SELECT:
+	case COMMON_DEVICE_FEATURE_SELECT:
 		s->device_feature_select = value;
 		break;
-	case C_DRIVER_FEATURE_SELECT:
+	case COMMON_DRIVER_FEATURE_SELECT:
 		s->driver_feature_select = value;
 		break;
-	case C_DRIVER_FEATURE:
+	case COMMON_DRIVER_FEATURE:
 		if (s->driver_feature_select < 2 && !(s->status & VIRTIO_FEATURES_OK))
 			half_set(&s->driver_features, s->driver_feature_select, value);
 		break;
-	case C_CONFIG_VECTOR:
+	case COMMON_CONFIG_VECTOR:
 		s->config_vector = vector_taken(d, value);
 		break;
-	case C_STATUS:
+	case COMMON_STATUS:
 		virtio_status_write(d, (uint8_t)value);
 		break;
-	case C_QUEUE_SELECT:
+	case COMMON_QUEUE_SELECT:
 		s->queue_select = (uint16_t)value;
 		break;
 	default:
@@ -309,9 +282,10 @@ static void common_write(struct virtio_device *d, unsigned reg, uint32_t value)
 /* The width of the field at `reg`; 64-bit ones are two of 32; 0: none begins there. */
 static unsigned common_width(unsigned reg)
 {
-	if (reg == C_STATUS || reg == C_GENERATION)
+	if (reg == COMMON_STATUS || reg == COMMON_GENERATION)
 		return 1;
-	if (reg <= C_DRIVER_FEATURE || (reg >= C_QUEUE_DESC && reg < C_QUEUE_NOTIFY_DATA))
+	if (reg <= COMMON_DRIVER_FEATURE ||
+	    (reg >= COMMON_QUEUE_DESC && reg < COMMON_QUEUE_NOTIFY_DATA))
 		return reg % 4 ? 0 : 4;
 	return reg % 2 ? 0 : 2;
 }
@@ -355,7 +329,7 @@ static uint64_t bar_access(void *dev, uint64_t at, unsigned width, bool write, u
 	struct virtio_device *d = dev;
 	unsigned offset = (unsigned)at;
 
-	if (offset < C_BYTES)
+	if (offset < COMMON_BYTES)
 		return common_access(d, offset, width, write, value);
 	if (offset == BAR_ISR)
 		return write ? 0 : isr_read(d);
@@ -452,7 +426,7 @@ static void power_on_set(struct virtio_device *d)
 		     PCI_CAP_MSIX | CAP_COMMON << 8 | (virtio_vectors(d) - 1) << 16, 4);
 	pci_power_on(d->slot, CAP_MSIX + 4, BAR_VECTORS, 4);
 	pci_power_on(d->slot, CAP_MSIX + 8, BAR_PENDING, 4);
-	cap_put(d, CAP_COMMON, CAP_NOTIFY, 16, VIRTIO_CAP_COMMON, BAR_COMMON, C_BYTES);
+	cap_put(d, CAP_COMMON, CAP_NOTIFY, 16, VIRTIO_CAP_COMMON, BAR_COMMON, COMMON_BYTES);
 	cap_put(d, CAP_NOTIFY, CAP_ISR, 20, VIRTIO_CAP_NOTIFY, BAR_NOTIFY, BELLS * BELL_BYTES);
 	pci_power_on(d->slot, CAP_NOTIFY + 16, BELL_STEP, 4);
 	cap_put(d, CAP_ISR, config_bytes ? CAP_CONFIG : CAP_WINDOW, 16, VIRTIO_CAP_ISR, BAR_ISR, 1);

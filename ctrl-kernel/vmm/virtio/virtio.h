@@ -18,19 +18,10 @@
 
 #define VIRTIO_VERSION_1 (1ull << 32)
 #define VIRTIO_RING_RESET (1ull << 40)
-#define VIRTIO_NO_VECTOR 0xffffu
 #define VIRTIO_TURN 32u /* chains */
 #define VIRTIO_BELLS 4u /* doorbell bits of a device: slot * VIRTIO_BELLS on */
 
-enum virtio_status { /* 2.1 */
-		     VIRTIO_ACKNOWLEDGE = 1,
-		     VIRTIO_DRIVER = 2,
-		     VIRTIO_DRIVER_OK = 4,
-		     VIRTIO_FEATURES_OK = 8,
-		     VIRTIO_NEEDS_RESET = 64,
-		     VIRTIO_FAILED = 128,
-		     VIRTIO_RESETTING = 0x100, /* ours, not shown */
-};
+#define VIRTIO_RESETTING 0x100u /* in virtio_device_state.status, beside the register's bits */
 
 enum virtio_isr { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 }; /* 4.1.4.5 */
 

@@ -12,34 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctrl-kernel/rt/virtio_regs.h"
 #include "ctrl-kernel/vmm/guest.h"
 #include "ctrl-kernel/vmm/state.h"
 
 #define VIRTIO_RING_INDIRECT (1ull << 28)
 #define VIRTIO_RING_EVENT_IDX (1ull << 29)
-
-struct vring_desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags, next;
-} __attribute__((packed)); /* an indirect table may lie anywhere */
-_Static_assert(sizeof(struct vring_desc) == 16, "virtio 1.2, 2.7.5");
-enum vring_desc_flag { VRING_NEXT = 1, VRING_WRITE = 2, VRING_INDIRECT = 4 };
-
-struct vring_avail {
-	uint16_t flags, idx;
-	uint16_t ring[]; /* `size` of them, then used_event */
-};
-#define VRING_AVAIL_NO_INTERRUPT 1u
-
-struct vring_used_elem {
-	uint32_t id, len;
-};
-struct vring_used {
-	uint16_t flags, idx;
-	struct vring_used_elem ring[]; /* `size` of them, then avail_event */
-};
-#define VRING_USED_NO_NOTIFY 1u
 
 struct vq_segment {
 	uint64_t gpa; /* `bytes` from here on are RAM, in one piece */
