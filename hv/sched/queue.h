@@ -29,7 +29,8 @@ struct runq {
 	struct sched_ent *gone; /* [p] left for good: ops->gone is due */
 	uint64_t until;         /* [p] the one taken off may run to then */
 	uint64_t idle_since, balance_at; /* [p] */
-	struct timer slice;              /* [p] */
+	uint64_t uneven_until; /* [L:lock] a look before then moves something (sched_balance) */
+	struct timer slice;    /* [p] */
 } ALIGNED(64);
 
 extern struct runq runqs[HV_CPUS_MAX];

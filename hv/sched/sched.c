@@ -460,7 +460,21 @@ static struct runq *least_loaded(const struct runq *mine)
 	return best;
 }
 
-/* Equal is enough: then entities that outnumber the CPUs take turns on all of them. */
+/*
+ * Equal is enough: then entities that outnumber the CPUs take turns on all of them. Found at two looks in a row, of either
+ * CPU: what has much to do for a moment only, as a program that starts, is not to take a slice of who is alone elsewhere.
+ * Both locks held.
+ */
+static bool uneven(struct runq *mine, struct runq *other, const struct sched_ent *e, uint64_t now)
+{
+	bool again = now < mine->uneven_until;
+
+	if (!e || other->load + e->weight > mine->load)
+		return false;
+	mine->uneven_until = other->uneven_until = now + 2 * SCHED_BALANCE_NS;
+	return again;
+}
+
 void sched_balance(struct cpu *c)
 {
 	struct runq *mine = &runqs[c->index], *other;
@@ -475,7 +489,7 @@ void sched_balance(struct cpu *c)
 		return;
 	lock_both(mine, other);
 	e = first_free(mine);
-	if (e && other->load + e->weight <= mine->load) {
+	if (uneven(mine, other, e, now)) {
 		move(e, mine, other);
 		notify_queue(other, e, now);
 	}
