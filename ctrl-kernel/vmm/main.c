@@ -44,19 +44,24 @@ static void corrupt(uint8_t *at, size_t size, uint64_t seed)
 		at[i] = (uint8_t)next_random(&x);
 }
 
-/* ... and that state which makes no sense is not taken over. Of the state mostly what is not PCI, which is the most. */
+/* ... and that state which makes no sense is not taken over. Of the state mostly what is neither PCI nor virtio, which
+ * is the most. */
 static void test_state(uint32_t seed)
 {
+	struct vmm_state *s = the_vm.state;
+
 	if (!the_vm.config->test_hooks)
 		return;
 	rt_log("VM %s: survivor pages are corrupted, seed %u", the_vm.config->name, seed);
 	if (seed == 0)
-		memset(the_vm.state, 0xa5, sizeof(*the_vm.state));
+		memset(s, 0xa5, sizeof(*s));
 	else if (seed % 4 == 0)
 		corrupt((uint8_t *)the_status, sizeof(*the_status), seed);
+	else if (seed % 8 == 1)
+		corrupt((uint8_t *)&s->virtio, sizeof(s->virtio), seed);
 	else
-		corrupt((uint8_t *)the_vm.state,
-			seed % 4 == 1 ? sizeof(*the_vm.state)
+		corrupt((uint8_t *)s,
+			seed % 8 == 5 ? offsetof(struct vmm_state, virtio)
 				      : offsetof(struct vmm_state, pci.config),
 			seed);
 	test_crash();

@@ -163,7 +163,7 @@ def test_random_survivor_pages():
                 assert now["reason"]["code"] == "state" and "cannot be used: " in now["reason"]["detail"], now
             h.api.post("/v1/vms/bad/actions/start")
         print(ended)
-        assert ended["running"] > 5 and ended["crashed"] > 10, ended
+        assert ended["running"] > 5 and ended["crashed"] > 20, ended
         assert h.api.get("/v1/host")["objects"] == objects and instance(h) == 1
         for name in ("a", "b"):
             h.api.wait_console(name, f"round {rounds(h, name) + 200},", 30)
@@ -282,7 +282,6 @@ def test_figures_one_cpu(tmp_path):
         assert longest <= 10e6 and without <= 50e3, (longest, without)
 
 
-@pytest.mark.long
 def test_figures_own_cpu(tmp_path):
     """Alone on its CPU of two it loses no time slice (4 ms, 200,000 ticks here), nor anything else: the longest gap is that of an interrupt of hv,
     whether control kernels and vmm programs die or not. In Bochs, whose CPUs take turns every few instructions: QEMU's, of up to 100 ms."""
@@ -290,4 +289,4 @@ def test_figures_own_cpu(tmp_path):
     with BochsHost("console.guests=all test.hooks=1 test.soak=6 test.soak_ms=200", files, cpus=2, net=False) as h:
         (longest, lost), (without, _) = gaps(h, 6, 90)
         print(f"own CPU: longest gap {longest} ticks; without deaths {without}")
-        assert longest <= 40000 and lost == 0 and without <= 2000, (longest, lost, without)
+        assert longest <= 2000 and lost == 0 and without <= 2000, (longest, lost, without)
