@@ -19,6 +19,7 @@ IMAGE = BUILD / "socle.elf"
 KERNEL = BUILD / "guest" / "vmlinuz"
 INITRD = BUILD / "guest" / "initrd.gz"
 READY = "management ready"
+UP = "guest userspace up"
 # QEMU 7.2 is not safe for CPUs in threads of their own: a change of the memory map (a card's BAR) in one of them pulls tables from under the
 # others, which then lose writes to the APIC, fault for no reason, or end QEMU (docs/support.md). One thread for all of them does not.
 ACCEL = f"tcg,thread={os.environ.get('SOCLE_QEMU_THREADS', 'single')}"
@@ -93,6 +94,20 @@ class Api:
                 return seen.decode(errors="replace")
             time.sleep(0.1)
         raise AssertionError(f"'{text}' did not appear on {vm}'s console; it says:\n{seen.decode(errors='replace')[-3000:]}")
+
+    def upload_linux(self):
+        self.upload("vmlinuz", KERNEL)
+        self.upload("initrd", INITRD)
+
+    def start_linux(self, spec, timeout=90):
+        """Defines and starts it, waits for its userspace -> what that says of itself, the whole line."""
+        assert self.post("/v1/vms", spec)["state"] == "defined"
+        self.post(f"/v1/vms/{spec['name']}/actions/start")
+        text = self.wait_console(spec["name"], UP, timeout)
+        while "\n" not in text.split(UP, 1)[1]:
+            time.sleep(0.05)
+            text = self.console(spec["name"])[0].decode(errors="replace")
+        return text.split(UP, 1)[1].split("\n")[0]
 
     def wait_state(self, vm, state, timeout=30):
         deadline = time.monotonic() + timeout

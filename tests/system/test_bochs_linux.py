@@ -5,7 +5,6 @@ import re
 
 import pytest
 from bochs import BochsHost
-from host import INITRD, KERNEL
 from models import INTEL, RYZEN, SKYLAKE, param
 
 # The one that runs on every change. The self-tests of the kernel's ciphers would take half of the time.
@@ -18,12 +17,8 @@ IPS = 150_000_000
 def run(model, cpus):
     with BochsHost(model=model.name, cpus=cpus, mem=512, ips=IPS) as h:
         api = h.ready().api
-        api.upload("vmlinuz", KERNEL)
-        api.upload("initrd", INITRD)
-        api.post("/v1/vms", {"name": "deb", "vcpus": 2, "memory": "192MiB", "boot": BOOT})
-        api.post("/v1/vms/deb/actions/start")
-        text = api.wait_console("deb", "guest userspace up", 200)
-        assert " 2 CPUs" in text.split("guest userspace up", 1)[1].split("\n")[0]
+        api.upload_linux()
+        assert " 2 CPUs" in api.start_linux({"name": "deb", "vcpus": 2, "memory": "192MiB", "boot": BOOT}, 200)
         position = api.console("deb")[1]
         api.raw("POST", "/v1/vms/deb/console", b"echo $((6*7))-is-the-answer\n")
         api.wait_console("deb", "42-is-the-answer", 30, since=position)

@@ -4,15 +4,13 @@ import json
 import time
 
 import pytest
-from host import INITRD, KERNEL
 
 SPEC = {"name": "deb", "vcpus": 1, "memory": "256MiB", "boot": {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0"}}
 
 
 @pytest.fixture
 def linux(clean):
-    clean.api.upload("vmlinuz", KERNEL)
-    clean.api.upload("initrd", INITRD)
+    clean.api.upload_linux()
     return clean
 
 
@@ -24,12 +22,7 @@ def test_life(linux):
     """Upload, create, start, look, type, pause, resume, power button, delete."""
     api = linux.api
     free = api.get("/v1/host")["memory"]["free"]
-    assert api.post("/v1/vms", SPEC)["state"] == "defined"
-    api.post("/v1/vms/deb/actions/start")
-    api.wait_console("deb", "guest userspace up", 120)
-    time.sleep(0.5)  # the rest of the line
-    text = api.console("deb")[0].decode(errors="replace")
-    assert "kvm-clock" in text.split("guest userspace up", 1)[1].split("\n")[0]
+    assert "kvm-clock" in api.start_linux(SPEC, 120)
     data, position = api.console("deb")
     status, _, _ = api.raw("POST", "/v1/vms/deb/console", b"echo $((6*7))-is-the-answer\n")
     assert status in (200, 204)

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from host import BUILD, INITRD, KERNEL, Host
+from host import BUILD, Host
 
 SPIN, HELLO = BUILD / "guests" / "spin", BUILD / "guests" / "hello"
 
@@ -50,8 +50,7 @@ def test_weights_cap_and_management_under_load():
 def test_four_linux_guests(smp):
     with Host(mem=2048, smp=smp, limit=400) as h:
         api = h.ready().api
-        api.upload("vmlinuz", KERNEL)
-        api.upload("initrd", INITRD)
+        api.upload_linux()
         names = [f"g{i}" for i in range(4)]
         start(api, *[vm(n, "vmlinuz", vcpus=2, memory="192MiB", boot={"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet"}) for n in names])
         for n in names:

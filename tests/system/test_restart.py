@@ -6,7 +6,7 @@ import time
 
 import pytest
 from bochs import BochsHost
-from host import BUILD, INITRD, KERNEL, Host, Problem, config_file, modules
+from host import BUILD, Host, Problem, config_file, modules
 
 STATIC = "ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1 test.hooks=1"
 WAYS = ["restart", "test-fault", "test-abort", "test-heap"]
@@ -48,11 +48,8 @@ def linux():
     """A machine of its own for each test: a control kernel may end but twice in a minute."""
     with Host(options=STATIC, mem=1024, smp=2, limit=500) as h:
         h.ready()
-        h.api.upload("vmlinuz", KERNEL)
-        h.api.upload("initrd", INITRD)
-        h.api.post("/v1/vms", GUEST)
-        h.api.post("/v1/vms/g/actions/start")
-        h.api.wait_console("g", "guest userspace up", 90)
+        h.api.upload_linux()
+        h.api.start_linux(GUEST)
         yield h
         print(h.serial.text[-3000:])
 

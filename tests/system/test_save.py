@@ -9,7 +9,7 @@ import time
 from datetime import datetime
 
 import pytest
-from host import BUILD, INITRD, KERNEL, Host, Problem, config_file, modules
+from host import BUILD, Host, Problem, config_file, modules
 
 STATIC = "ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1 test.hooks=1"
 GUEST = {"name": "g", "vcpus": 2, "memory": "128MiB", "boot": {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet"}}
@@ -93,11 +93,8 @@ def test_on_another_machine():
     """Linux with two vCPUs is saved, downloaded, and goes on in a machine that was switched on later."""
     with Host(options=STATIC, mem=768, limit=200) as h:
         h.ready()
-        h.api.upload("vmlinuz", KERNEL)
-        h.api.upload("initrd", INITRD)
-        h.api.post("/v1/vms", GUEST)
-        h.api.post("/v1/vms/g/actions/start")
-        h.api.wait_console("g", "guest userspace up", 90)
+        h.api.upload_linux()
+        h.api.start_linux(GUEST)
         ask(h, "g", "X=kept; echo a-$((40+2))", "a-42")
         before = uptime(h, "g")
         at = time.monotonic()
@@ -114,8 +111,7 @@ def test_on_another_machine():
     time.sleep(3)
     with Host(options=STATIC, mem=768, smp=2, limit=200) as h:
         h.ready()
-        h.api.upload("vmlinuz", KERNEL)
-        h.api.upload("initrd", INITRD)
+        h.api.upload_linux()
         h.api.upload("state", data)
         h.api.post("/v1/vms", GUEST)
         act(h, "g", "restore", "state")
@@ -267,11 +263,8 @@ def test_figures():
     """How long a guest stands still for a checkpoint; virtual time, a nanosecond for each instruction."""
     with Host(options=STATIC, mem=768, icount=True, limit=200) as h:
         h.ready()
-        h.api.upload("vmlinuz", KERNEL)
-        h.api.upload("initrd", INITRD)
-        h.api.post("/v1/vms", {**GUEST, "vcpus": 1})
-        h.api.post("/v1/vms/g/actions/start")
-        h.api.wait_console("g", "guest userspace up", 120)
+        h.api.upload_linux()
+        h.api.start_linux({**GUEST, "vcpus": 1}, 120)
         job = act(h, "g", "checkpoint", "point")
         begin, end = (datetime.fromisoformat(job[at].replace("Z", "+00:00")) for at in ("started_at", "ended_at"))
         size, ms = h.api.get("/v1/images")["items"][1]["size"], (end - begin).total_seconds() * 1000

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from host import BUILD, INITRD, KERNEL, Host, Problem, Api
+from host import BUILD, Host, Problem, Api
 
 SECONDS = int(os.environ.get("STRESS_SECONDS", "20"))
 CLIENTS, NAMES = 4, 8
@@ -115,8 +115,7 @@ def test_stress(smp):
         api = h.ready().api
         for name in sorted({kernel for kernel, _ in KINDS} - {"vmlinuz"}):
             api.upload(name, BUILD / "guests" / name)
-        api.upload("vmlinuz", KERNEL)
-        api.upload("initrd", INITRD)
+        api.upload_linux()
         warm_up(api)
         before = left(api)
         clients = [Client(h.port, seed + i, time.monotonic() + SECONDS) for i in range(CLIENTS)]
