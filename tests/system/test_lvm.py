@@ -32,7 +32,7 @@ class Disks:
 
 def pvck(disk, what):
     r = subprocess.run(["pvck", "--dump", what, str(disk)], capture_output=True, text=True, timeout=60, env={"LVM_SUPPRESS_FD_WARNINGS": "1", "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
-    assert r.returncode == 0 and not re.search(r"CHECK|WARN|[Ff]ailed|invalid|bad", r.stdout + r.stderr), r.stdout + r.stderr
+    assert r.returncode == 0 and not re.search(r"\b(CHECK|WARN\w*|[Ff]ailed|invalid|bad)\b", r.stdout + r.stderr), r.stdout + r.stderr
     return r.stdout
 
 
