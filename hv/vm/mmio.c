@@ -215,6 +215,7 @@ static void string_burst(struct vcpu *v)
 		if (!string_operands(v) || !one_element(v))
 			return;
 	}
+	irq_take_pending(); /* as in pio.c */
 }
 
 /* Where the instruction at rip is kept. It can be used again when it is 64-bit code: rip is its linear address then. */

@@ -140,6 +140,7 @@ static __attribute__((noinline)) void string_burst(struct vcpu *v)
 		if (!port_access(v) || finish_element(v, gva))
 			return;
 	}
+	irq_take_pending(); /* as a CPU does between elements (APM3 REP) */
 }
 
 void exit_pio(struct vcpu *v)
