@@ -23,6 +23,45 @@ static const struct json_field boot_fields[] = {
 };
 static const struct json_object boot_object = {boot_fields, ARRAY_SIZE(boot_fields)};
 
+#define DISK(field) offsetof(struct vm_disk, field), sizeof(((struct vm_disk *)0)->field)
+
+static const struct json_field limit_fields[] = {
+	{"bytes_per_s", JSON_SIZE, false, DISK(bytes_per_s), 0, 0, NULL},
+	{"ops_per_s", JSON_U32, false, DISK(ops_per_s), 0, 0, NULL},
+};
+static const struct json_object limit_object = {limit_fields, ARRAY_SIZE(limit_fields)};
+
+static const struct json_field disk_fields[] = {
+	{"id", JSON_STRING, false, DISK(id), 0, 0, NULL},
+	{"pool", JSON_STRING, false, DISK(pool), 0, 0, NULL},
+	{"volume", JSON_STRING, false, DISK(volume), 0, 0, NULL},
+	{"image", JSON_STRING, false, DISK(image), 0, 0, NULL},
+	{"serial", JSON_STRING, false, DISK(serial), 0, 0, NULL},
+	{"readonly", JSON_BOOL, false, DISK(read_only), 0, 0, NULL},
+	{"cdrom", JSON_BOOL, false, DISK(cdrom), 0, 0, NULL},
+	{"limits", JSON_OBJECT, false, 0, 0, 0, 0, &limit_object},
+};
+static const struct json_object disk_object = {disk_fields, ARRAY_SIZE(disk_fields)};
+
+#define NIC(field) offsetof(struct vm_nic, field), sizeof(((struct vm_nic *)0)->field)
+
+static const struct json_field nic_limit_fields[] = {
+	{"bytes_per_s", JSON_SIZE, false, NIC(bytes_per_s), 0, 0, NULL},
+	{"frames_per_s", JSON_U32, false, NIC(frames_per_s), 0, 0, NULL},
+};
+static const struct json_object nic_limit_object = {nic_limit_fields, ARRAY_SIZE(nic_limit_fields)};
+
+static const struct json_field nic_fields[] = {
+	{"id", JSON_STRING, false, NIC(id), 0, 0, NULL},
+	{"network", JSON_STRING, true, NIC(network), 0, 0, NULL},
+	{"mac", JSON_STRING, false, NIC(mac), 0, 0, NULL},
+	{"vlan", JSON_U32, false, NIC(vlan), 0, 0, NULL},
+	{"isolated", JSON_BOOL, false, NIC(isolated), 0, 0, NULL},
+	{"anti_spoof", JSON_BOOL, false, NIC(anti_spoof), 0, 0, NULL},
+	{"limits", JSON_OBJECT, false, 0, 0, 0, 0, &nic_limit_object},
+};
+static const struct json_object nic_object = {nic_fields, ARRAY_SIZE(nic_fields)};
+
 static const struct json_field vm_fields[] = {
 	{"name", JSON_STRING, true, AT(name), 0, 0, NULL},
 	{"vcpus", JSON_U32, true, AT(vcpus), 0, 0, NULL},
@@ -30,6 +69,10 @@ static const struct json_field vm_fields[] = {
 	{"boot", JSON_OBJECT, true, 0, 0, 0, 0, &boot_object},
 	{"weight", JSON_U32, false, AT(weight), 0, 0, NULL},
 	{"cap", JSON_U32, false, AT(cap), 0, 0, NULL},
+	{"disks", JSON_OBJECTS, false, offsetof(struct vm_spec, disks), sizeof(struct vm_disk),
+	 VMM_DISKS_MAX, offsetof(struct vm_spec, n_disks), &disk_object},
+	{"nics", JSON_OBJECTS, false, offsetof(struct vm_spec, nics), sizeof(struct vm_nic),
+	 VMM_NICS_MAX, offsetof(struct vm_spec, n_nics), &nic_object},
 	{"autostart", JSON_BOOL, false, AT(autostart), 0, 0, NULL}, /* socle.json only: last */
 };
 const struct json_object vmspec_object = {vm_fields, ARRAY_SIZE(vm_fields) - 1};

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -44,8 +45,8 @@ struct store {
 	struct image_record images[IMAGE_RECORDS];
 };
 
-_Static_assert(KEEP_VERSION == 1 && KEEP_OLDEST == 1 && sizeof(struct store) == 32920 &&
-		       sizeof(struct image_record) == 128 && sizeof(struct vm_record) == 4448,
+_Static_assert(KEEP_VERSION == 2 && KEEP_OLDEST == 2 && sizeof(struct store) == 32920 &&
+		       sizeof(struct image_record) == 128 && sizeof(struct vm_record) == 8016,
 	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
@@ -329,7 +330,8 @@ static bool spec_sane(const struct vm_spec *s)
 			return false;
 	return s->vcpus >= 1 && s->vcpus <= HV_VCPUS_MAX && s->memory >= VM_MEMORY_MIN &&
 	       s->memory <= host_memory_total() && s->memory % HV_PAGE_SIZE == 0 &&
-	       s->weight >= 1 && s->weight <= VM_WEIGHT_MAX && s->cap <= VM_CAP_MAX;
+	       s->weight >= 1 && s->weight <= VM_WEIGHT_MAX && s->cap <= VM_CAP_MAX &&
+	       devices_sane(s);
 }
 
 static bool now_sane(const struct vm_now *n)

@@ -26,8 +26,8 @@
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
-#define KEEP_VERSION 1
-#define KEEP_OLDEST 1
+#define KEEP_VERSION 2
+#define KEEP_OLDEST 2
 
 /* Finds the store of the instance before, or makes one. Once, before the calls below. */
 void keep_init(void);

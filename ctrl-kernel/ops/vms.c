@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/keep.h"
@@ -186,6 +187,10 @@ int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
 	vm->uuid[6] = (uint8_t)((vm->uuid[6] & 0x0f) | 0x40); /* RFC 9562 5.4: version 4 */
 	vm->uuid[8] = (uint8_t)((vm->uuid[8] & 0x3f) | 0x80); /*   variant */
 	vm->keep = KEEP_NONE;
+	if (devices_complete(&vm->spec, vm->uuid, e)) {
+		free(vm);
+		return -1;
+	}
 	vm_set_state(vm, VM_DEFINED, "defined", "not started yet");
 	if (keep_vm(vm, e)) {
 		free(vm);

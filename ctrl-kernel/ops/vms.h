@@ -23,6 +23,7 @@
 #define VM_MEMORY_MIN (1ull << 20)
 #define VM_WEIGHT_DEFAULT 100u
 #define VM_WEIGHT_MAX 10000u
+#define VM_VOLUME_NAME_MAX 128u /* LVM2's */
 #define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
 
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
@@ -31,6 +32,28 @@ enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING, VM_SAVING, VM_RESTORING };
 struct vm_module {
 	char image[OPS_NAME_MAX];
 	char string[64];
+};
+
+/* Its source: a volume of a pool, or an image, which is read-only. A cdrom may have neither: nothing is in it. */
+struct vm_disk {
+	char id[OPS_NAME_MAX]; /* "": "disk0" ... by its place */
+	char pool[OPS_NAME_MAX], volume[VM_VOLUME_NAME_MAX];
+	char image[OPS_NAME_MAX];
+	char serial[VMM_SERIAL_MAX + 1];
+	uint64_t bytes_per_s; /* 0: no limit */
+	uint32_t ops_per_s;   /* 0: no limit */
+	bool read_only, cdrom;
+};
+
+struct vm_nic {
+	char id[OPS_NAME_MAX]; /* "": "nic0" ... by its place */
+	char network[OPS_NAME_MAX];
+	char mac[18];         /* "52:54:00:..."; "": made from the VM's UUID */
+	uint32_t vlan;        /* of an access port, 0: untagged */
+	uint64_t bytes_per_s; /* 0: no limit; what the guest sends, and what it gets, each */
+	uint32_t frames_per_s;
+	bool isolated;   /* hears of no other isolated port */
+	bool anti_spoof; /* sends from its own MAC only */
 };
 
 struct vm_spec {
@@ -45,6 +68,11 @@ struct vm_spec {
 	uint32_t weight;
 	uint32_t cap; /* percent of one CPU, 0: none */
 	bool autostart;
+	uint32_t autostart_order;   /* lower first */
+	uint32_t autostart_delay_s; /* before it, after the one before */
+	uint32_t n_disks, n_nics;
+	struct vm_disk disks[VMM_DISKS_MAX];
+	struct vm_nic nics[VMM_NICS_MAX];
 };
 
 struct vm_stats {
