@@ -81,6 +81,7 @@ static inline bool ram_disk_end(struct ram_disk *d)
 	return true;
 }
 
+int dma_alloc(struct dma *out, size_t bytes, size_t align);
 int dma_alloc(struct dma *out, size_t bytes, size_t align)
 {
 	void *va;
