@@ -14,7 +14,7 @@ struct ram_volume *ram_volume(unsigned i)
 struct ram_volume *ram_find(const char *name)
 {
 	for (unsigned i = 0; i < RAM_VOLUMES_MAX; i++)
-		if (volumes[i].name[0] && !strcmp(volumes[i].name, name))
+		if (volumes[i].mem && !strcmp(volumes[i].name, name))
 			return &volumes[i];
 	return NULL;
 }

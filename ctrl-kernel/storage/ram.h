@@ -17,9 +17,10 @@ struct ram_volume {
 	uint32_t mem;             /* [owns] handle */
 	uint64_t bytes;           /* whole pages */
 	uint64_t created_s;       /* since 1970; 0: not known */
+	bool changing;            /* is being made or grown */
 };
 
-/* There are RAM_VOLUMES_MAX; the name says whether one is. */
+/* There are RAM_VOLUMES_MAX places; the name says whether there is one. One that is being made is not found. */
 struct ram_volume *ram_volume(unsigned i);
 struct ram_volume *ram_find(const char *name); /* NULL: none */
 

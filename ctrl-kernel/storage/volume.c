@@ -414,6 +414,8 @@ static int open_lv(struct volume *v, struct lvm_why *why)
 		return lvm_fail(why, HVE_STATE, "%s", vg->why);
 	if (!lv->supported)
 		return lvm_fail(why, HVE_STATE, "%s", lv->why);
+	if (groups_closes(v->pool, v->name))
+		return lvm_fail(why, HVE_BUSY, "volume %s is just being changed", v->name);
 	if (v->write && !lv->writable)
 		return lvm_fail(why, HVE_STATE, "volume %s is read-only", v->name);
 	if (make_parts(v))
@@ -499,6 +501,16 @@ int volume_open(const char *pool, const char *name, bool write, struct blkdev **
 	n_volumes++;
 	*out = &v->dev;
 	return 0;
+}
+
+void volumes_grown(const struct ram_volume *ram)
+{
+	for (struct volume *v = volumes; v; v = v->next)
+		if (v->ram == ram && memdisk_grow(v->mem, ram->bytes))
+			rt_log("volume %s is larger, but who has it open does not see it: it "
+			       "cannot be "
+			       "mapped",
+			       v->name);
 }
 
 static void stats_add(struct blk_stats *sum, const struct blk_stats *s)

@@ -40,6 +40,8 @@ unsigned volume_users(const char *pool, const char *name, bool *writer);
 
 /* The groups have changed or were read anew: all that is open follows. Nothing open may have lost extents. */
 void volumes_rebind(void);
+struct ram_volume;
+void volumes_grown(const struct ram_volume *ram); /* a volume in memory is larger now */
 /* What was asked of a volume, by all that have or had it open since this program started. id: of LVM, or "ram-N". */
 void volume_stats(const char *pool, const char *name, const char *id, struct blk_stats *out);
 void volume_forget(const char *id); /* it is deleted */
