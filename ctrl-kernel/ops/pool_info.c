@@ -56,12 +56,11 @@ bool pool_nth(unsigned n, struct pool_info *out)
 	return true;
 }
 
-static int no_pool(const char *name, struct ops_error *e)
+int pool_none(const char *name, struct ops_error *e)
 {
-	return ops_fail(e, OPS_NO_POOL, NULL,
-			groups_known() ? "there is no pool \"%s\""
-				       : "there is no pool \"%s\"; the drives are still being read",
-			name);
+	if (!groups_known())
+		return ops_fail(e, OPS_NOT_READY, NULL, "the drives are being read; try again");
+	return ops_fail(e, OPS_NO_POOL, NULL, "there is no pool \"%s\"", name);
 }
 
 int pool_info(const char *name, struct pool_info *out, struct ops_error *e)
@@ -74,7 +73,7 @@ int pool_info(const char *name, struct pool_info *out, struct ops_error *e)
 	}
 	vg = groups_vg(name);
 	if (!vg)
-		return no_pool(name, e);
+		return pool_none(name, e);
 	describe_pool(vg, out);
 	return 0;
 }
@@ -155,7 +154,7 @@ int volume_info(const char *pool, const char *name, struct volume_info *out, str
 	const struct lvm_lv *lv = vg ? lvm_lv_find(vg, name) : NULL;
 
 	if (!is_ram(pool) && !vg)
-		return no_pool(pool, e);
+		return pool_none(pool, e);
 	if (is_ram(pool) && find_ram(name, out)) {
 		add_use(pool, out->id, out);
 		return 0;

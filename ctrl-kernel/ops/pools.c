@@ -497,8 +497,9 @@ int volume_use(const char *pool, const char *name, bool write, struct blkdev **o
 	case 0:
 		return 0;
 	case HVE_NOENT:
-		return ops_fail(e, is_ram(pool) || groups_vg(pool) ? OPS_NO_VOLUME : OPS_NO_POOL,
-				NULL, "%s", why.text);
+		if (!is_ram(pool) && !groups_vg(pool))
+			return pool_none(pool, e);
+		return ops_fail(e, OPS_NO_VOLUME, NULL, "%s", why.text);
 	case HVE_BUSY:
 		return ops_fail(e, OPS_BUSY, NULL, "%s", why.text);
 	case HVE_STATE:
@@ -515,6 +516,8 @@ int volume_use(const char *pool, const char *name, bool write, struct blkdev **o
 #define SETTLE_NS 20000000ull       /* they come one after the other */
 #define SETTLE_MAX_NS 3000000000ull /* those that are slower are read when they come */
 
+#define RETRY_NS NS_PER_S
+
 static struct loop_timer settle;
 static uint64_t unsettled_since;
 static bool scanning, again;
@@ -525,10 +528,12 @@ static void scanned(void *ctx, const struct ops_error *e)
 {
 	(void)ctx;
 	scanning = false;
-	if (e)
+	if (e) {
 		rt_log("the drives could not be read: %s", e->text);
-	if (again)
+		loop_timer_set(&settle, RETRY_NS);
+	} else if (again) {
 		scan_now();
+	}
 }
 
 static void scan_now(void)
