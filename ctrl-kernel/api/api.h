@@ -56,8 +56,9 @@ const char *api_query(const struct api_call *call, const char *key, char *out, s
 struct cJSON *api_body_json(struct api_call *call);
 /* A body that must be empty or {}; false: it answered. */
 bool api_body_none(struct api_call *call);
-extern const struct json_object vmspec_object,
-	vmspec_config_object; /* vmspec.c -> struct vm_spec */
+extern const struct json_object vmspec_object; /* vmspec.c -> struct vm_spec */
+/* Its fields, in the form that vmspec_object takes. */
+void vmspec_write(struct out *o, const struct vm_spec *spec);
 
 /* ---- resources ---- */
 struct vm *api_vm(struct api_call *call); /* NULL: it answered */

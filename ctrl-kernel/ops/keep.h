@@ -42,6 +42,7 @@ int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;
 void keep_vm_update(
 	const struct vm *vm); /* its state, its run or its pending action have changed */
+void keep_vm_respec(const struct vm *vm); /* its description has changed */
 void keep_vm_gone(struct vm *vm);
 
 /* ---- recovery (recover.c): what was live, each once; the record's objects come with it ---- */
