@@ -5,6 +5,7 @@
  */
 #include <malloc.h>
 #include <stdlib.h>
+#include "drivers/disks.h"
 #include "drivers/driver.h"
 #include "net/net.h"
 #include "net/nic.h"
@@ -32,6 +33,7 @@
 int main(void);
 
 static const struct nic_driver *const nic_drivers[] = {&nic_virtio, &nic_e1000e, &nic_e1000};
+static const struct disk_driver *const disk_drivers[] = {&disk_virtio, &disk_nvme};
 
 static struct options options;
 
@@ -154,6 +156,7 @@ int main(void)
 	pci_scan();
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
+	disk_probe_all(disk_drivers, ARRAY_SIZE(disk_drivers));
 	init_api(nics);
 	control_soak(options.test_hooks ? options.test_soak : 0, options.test_soak_ms);
 	loop_run();

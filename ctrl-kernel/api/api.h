@@ -70,6 +70,9 @@ bool api_upgrade_begin(struct api_call *call); /* upgrade_api.c */
 void api_upgrade(struct api_call *call);
 void api_crashes_list(struct api_call *call); /* crash_api.c */
 void api_crash_get(struct api_call *call);
+void api_disks_list(struct api_call *call); /* disk_api.c */
+void api_disk_get(struct api_call *call);
+void api_disk_action(struct api_call *call);
 void api_images_list(struct api_call *call); /* image_api.c */
 void api_image_get(struct api_call *call);
 bool api_image_put_begin(struct api_call *call);
