@@ -40,6 +40,17 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: tests/unit/fakedisks.c
+// SRC: ctrl-kernel/api/disk_api.c
+// SRC: ctrl-kernel/ops/disks.c
+// SRC: ctrl-kernel/ops/disk_test.c
+// SRC: ctrl-kernel/storage/stepper.c
+// SRC: ctrl-kernel/blk/crc32.c
+// SRC: ctrl-kernel/blk/part/gpt.c
+// SRC: ctrl-kernel/blk/part/mbr.c
+// SRC: ctrl-kernel/blk/part/scan.c
+// SRC: ctrl-kernel/blk/part/signature.c
+// SRC: ctrl-kernel/blk/part/signature_scan.c
 // SRC: build/deps/src/cjson/cJSON.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/http.c

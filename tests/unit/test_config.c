@@ -39,6 +39,7 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: tests/unit/fakedisks.c
 // SRC: ctrl-kernel/api/disk_api.c
 // SRC: ctrl-kernel/ops/disks.c
 // SRC: ctrl-kernel/ops/disk_test.c
