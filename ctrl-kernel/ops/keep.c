@@ -9,13 +9,14 @@
 #include <string.h>
 #include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/keep_ram.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define MAGIC 0x45524f5453ull          /* "STORE" */
 #define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
 
 enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
-_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_JOBS, "slots of hv");
+_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_RAM_0, "slots of hv");
 
 struct image_record {
 	uint32_t live, source, hashed;
@@ -99,10 +100,10 @@ static bool map_head(void)
 	return store != NULL;
 }
 
-static void head_write(void)
+static void head_write(uint32_t version)
 {
 	store->vm_bytes = sizeof(struct vm_record);
-	store->version = KEEP_VERSION;
+	store->version = version;
 	store->magic = MAGIC;
 }
 
@@ -118,9 +119,9 @@ static bool find(void)
 		pages = info & 0xffffffffffffull;
 	if (pages < HEAD_PAGES || !map_head())
 		rt_die("what the instance before left cannot be mapped");
-	if (store->version == KEEP_VERSION &&
+	if (store->version >= KEEP_OLDEST && store->version <= KEEP_VERSION &&
 	    (store->magic == MAGIC || store->vm_bytes == sizeof(struct vm_record))) {
-		head_write(); /* one of them may be damaged */
+		head_write(store->version); /* one of the others may be damaged */
 		return true;
 	}
 	rt_die("what the instance before left has version %u, not %u", store->version,
@@ -136,7 +137,7 @@ static void make(void)
 	mem = (uint32_t)handle;
 	if (grow(HEAD_PAGES) || !map_head())
 		rt_die("no memory for the store");
-	head_write();
+	head_write(KEEP_VERSION);
 }
 
 void keep_init(void)
@@ -157,6 +158,12 @@ void keep_ready(void)
 {
 	if (!found && hv_mem_keep(mem, SLOT_STORE))
 		rt_die("the store cannot be kept");
+}
+
+void keep_convert(void)
+{
+	if (store)
+		head_write(KEEP_VERSION);
 }
 
 /* ---- images ---- */
