@@ -11,6 +11,7 @@
 #include "net/nic.h"
 #include "ctrl-kernel/api/api.h"
 #include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/control.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/jobs.h"

@@ -70,8 +70,9 @@ bool api_body(struct api_call *call, const struct json_object *object, void *out
 struct cJSON *api_body_json(struct api_call *call);
 /* A body that must be empty or {}; false: it answered. */
 bool api_body_none(struct api_call *call);
-extern const struct json_object vmspec_object,
-	vmspec_config_object; /* vmspec.c -> struct vm_spec */
+extern const struct json_object vmspec_object; /* vmspec.c -> struct vm_spec */
+/* Its fields, in the form that vmspec_object takes. */
+void vmspec_write(struct out *o, const struct vm_spec *spec);
 
 /* ---- resources ---- */
 struct vm *api_vm(struct api_call *call); /* NULL: it answered */
@@ -83,6 +84,9 @@ bool api_upgrade_begin(struct api_call *call); /* upgrade_api.c */
 void api_upgrade(struct api_call *call);
 void api_crashes_list(struct api_call *call); /* crash_api.c */
 void api_crash_get(struct api_call *call);
+void api_disks_list(struct api_call *call); /* disk_api.c */
+void api_disk_get(struct api_call *call);
+void api_disk_action(struct api_call *call);
 void api_images_list(struct api_call *call); /* image_api.c */
 void api_image_get(struct api_call *call);
 bool api_image_put_begin(struct api_call *call);

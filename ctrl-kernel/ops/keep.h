@@ -28,7 +28,7 @@
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
 #define KEEP_VERSION 2
-#define KEEP_OLDEST 1
+#define KEEP_OLDEST 2
 
 /* Finds the store of the instance before, or makes one. Once, before the calls below. */
 void keep_init(void);
@@ -45,6 +45,7 @@ int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;
 void keep_vm_update(
 	const struct vm *vm); /* its state, its run or its pending action have changed */
+void keep_vm_respec(const struct vm *vm); /* its description has changed */
 void keep_vm_gone(struct vm *vm);
 
 /* ---- recovery (recover.c): what was live, each once; the record's objects come with it ---- */

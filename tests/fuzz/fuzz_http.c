@@ -4,6 +4,7 @@
  * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
  */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
@@ -39,6 +40,9 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: ctrl-kernel/api/disk_api.c
+// SRC: ctrl-kernel/ops/disks.c
+// SRC: ctrl-kernel/ops/disk_test.c
 // SRC: tests/unit/drive_fakes.c
 // SRC: ctrl-kernel/blk/*.c
 // SRC: ctrl-kernel/blk/*/*.c

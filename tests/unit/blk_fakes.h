@@ -21,7 +21,7 @@ struct ram_disk {
 	unsigned flushes;
 };
 
-static unsigned dma_left = 1000; /* allocations that succeed */
+static __attribute__((unused)) unsigned dma_left = 1000; /* allocations that succeed */
 
 static inline void ram_disk_submit(struct blkdev *b, struct blk_request *r)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* /metrics: the text format's rules, and promtool's opinion where it is installed. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
@@ -36,6 +37,9 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: ctrl-kernel/api/disk_api.c
+// SRC: ctrl-kernel/ops/disks.c
+// SRC: ctrl-kernel/ops/disk_test.c
 // SRC: tests/unit/drive_fakes.c
 // SRC: ctrl-kernel/blk/*.c
 // SRC: ctrl-kernel/blk/*/*.c
