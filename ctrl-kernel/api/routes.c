@@ -58,6 +58,7 @@ static const struct api_route routes[] = {
 	{GET, "/v1/vms/{name}", api_vm_get, NULL},
 	{DELETE, "/v1/vms/{name}", api_vm_delete, NULL},
 	{POST, "/v1/vms/{name}/actions/{verb}", api_vm_action, NULL},
+	{PUT, "/v1/vms/{name}/cdrom/{verb}", api_cdrom_put, NULL},
 	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
 	{POST, "/v1/vms/{name}/console", api_console_post, NULL},
 	{GET, "/v1/vms/{name}/stats", api_vm_stats, NULL},

@@ -4,7 +4,11 @@
  * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
  */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/vdisk.c
 // SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/vmdisks.c
+// SRC: ctrl-kernel/api/vmdisk_api.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operation layer's VMs against a fake hypervisor: lifecycle, errors at every step, nothing leaked. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/vdisk.c
 // SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/vmdisks.c
+// SRC: ctrl-kernel/storage/memdisk.c
+// SRC: ctrl-kernel/storage/request.c
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
@@ -28,6 +33,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "tests/unit/fakehv.h"
@@ -37,11 +43,57 @@
 #include "ctrl-kernel/ops/modules.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/ops/vms.h"
+#include "ctrl-kernel/ops/vmdisks.h"
+#include "ctrl-kernel/storage/volume.h"
 
 #define PAGES 100000u /* 390 MiB */
 
 static struct ops_error done_error;
 static unsigned done_count;
+
+/* ---- one pool "p" with one volume "v" of 1 MiB, in this program's memory ---- */
+
+static struct blkdev *volume;
+static unsigned volume_opens;
+static bool volumes_known;
+
+static void volume_submit(struct blkdev *b, struct blk_request *r)
+{
+	(void)b;
+	(void)r;
+	fail();
+}
+
+int volume_use(const char *pool, const char *name, bool write, struct blkdev **out,
+	       struct ops_error *e)
+{
+	static const struct blkdev_ops ops = {volume_submit};
+
+	if (!volumes_known)
+		return ops_fail(e, OPS_NOT_READY, NULL, "the drives are being read");
+	if (strcmp(pool, "p") != 0)
+		return ops_fail(e, OPS_NO_POOL, NULL, "no pool");
+	if (strcmp(name, "v") != 0)
+		return ops_fail(e, OPS_NO_VOLUME, NULL, "no volume");
+	assert_true(write);
+	assert_int_equal(volume_opens, 0);
+	volume_opens++;
+	*out = volume = calloc(1, sizeof(*volume));
+	volume->ops = &ops;
+	volume->bytes = 1 << 20;
+	volume->sector_bytes = 512;
+	volume->physical_bytes = 4096;
+	volume->write_cache = true;
+	return 0;
+}
+
+void volume_close(struct blkdev *dev)
+{
+	assert_ptr_equal(dev, volume);
+	volume_opens--;
+	volume = NULL;
+	free(dev);
+}
 
 static void done(void *ctx, const struct ops_error *e)
 {
@@ -76,6 +128,7 @@ static int setup(void **state)
 	upload("kernel", "a kernel");
 	upload("initrd", "an initrd");
 	done_count = 0;
+	volumes_known = true;
 	return 0;
 }
 
