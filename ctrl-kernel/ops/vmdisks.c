@@ -71,11 +71,8 @@ static void describe(const struct blkdev *dev, struct vmm_disk *out)
 static void size_tell(struct vm_run *run, unsigned i)
 {
 	struct vmm_disk *d = &run->config->disks[i];
-	uint64_t bytes = run->disks[i].dev ? run->disks[i].dev->bytes : 0;
 
-	if (d->bytes == bytes)
-		return;
-	d->bytes = bytes;
+	d->bytes = run->disks[i].dev ? run->disks[i].dev->bytes : 0;
 	__atomic_store_n(&d->changes, d->changes + 1, __ATOMIC_RELEASE);
 	vmio_tell(run->io);
 }
@@ -267,7 +264,7 @@ static unsigned try_all(struct vm_run *run, struct ops_error *e)
 			continue;
 		if (put_in(run, i, d, e))
 			missing++;
-		else
+		else if (run->disks[i].dev->bytes != run->config->disks[i].bytes)
 			size_tell(run, i);
 	}
 	return missing;
