@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the I/O area needs of fakehv.c, which includes this: a guest's memory (backend/guestmem.h), mapped in the second step;
- * calls at the end of a turn. */
+/* A guest's memory (backend/guestmem.h) for fakehv.c, which includes this: mapped in the second step. */
 #ifndef TESTS_FAKEGUESTMEM_H
 #define TESTS_FAKEGUESTMEM_H
 
 #include "ctrl-kernel/backend/guestmem.h"
-
-void loop_defer_last(struct loop_job *j)
-{
-	loop_defer(j);
-}
 
 struct guest_mem {
 	unsigned refs, steps;
