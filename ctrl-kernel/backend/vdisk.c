@@ -7,6 +7,7 @@
 #include "ctrl-kernel/backend/ioqueue.h"
 
 #define NS_PER_S 1000000000ull
+#define TURN_REQUESTS 128u
 
 struct source {
 	unsigned refs; /* the disk's, and one for each request under way */
@@ -334,11 +335,21 @@ static bool take_one(struct vdisk *d, struct slot *s)
 	return false;
 }
 
+static bool may_begin(struct vdisk *d)
+{
+	return d->dev.io && !vmio_held(d->dev.io) && d->source && d->free && allowed(d);
+}
+
+/* A vmm on another CPU can submit as fast as wrong requests are answered: others have their turn. */
 static void begin_more(struct vdisk *d)
 {
-	struct slot *s;
+	for (unsigned n = 0; may_begin(d); n++) {
+		struct slot *s = d->free;
 
-	while (d->dev.io && !vmio_held(d->dev.io) && d->source && (s = d->free) && allowed(d)) {
+		if (n == TURN_REQUESTS) {
+			loop_timer_set(&d->timer, 0);
+			return;
+		}
 		if (!take_one(d, s))
 			return;
 		d->free = s->next;

@@ -30,7 +30,7 @@ struct fake_object {
 	uint64_t pages;
 	uint32_t flags;
 	struct fake_vm vm;
-	uint32_t state_bit, console_bit;
+	uint32_t state_bit, console_bit, io_bit;
 	struct fake_object *slots[HV_SLOTS];
 	struct fake_object *ram; /* mapped */
 	struct hv_prog_info prog;
@@ -195,6 +195,7 @@ static struct hv_result vm_create(const struct hv_vm_create *in)
 	memcpy(o->vm.name, in->name, sizeof(o->vm.name));
 	o->state_bit = in->state_bit;
 	o->console_bit = in->console_bit;
+	o->io_bit = in->io_bit;
 	o->slots[HV_SLOT_CONSOLE] = console;
 	console->refs++;
 	last_vm = o;
@@ -643,6 +644,16 @@ struct fake_vm *fake_vm(void)
 struct vmm_status *fake_status(void)
 {
 	return (struct vmm_status *)last_vm->slots[HV_SLOT_SURVIVOR]->data;
+}
+
+void *fake_area(void)
+{
+	return last_vm->slots[HV_SLOT_IO]->data;
+}
+
+void fake_io(void)
+{
+	events |= 1ull << last_vm->io_bit;
 }
 
 const struct vmm_config *fake_config(void)

@@ -164,11 +164,49 @@ static void test_cdrom(void **state)
 	assert_int_equal(d->changes, 3);
 }
 
+/* A request that is still under way when its VM has been stopped: who starts on the same volume waits for its end. */
+static void test_disks_late(void **state)
+{
+	struct vm *vm = with_volume("v"), *other = with_volume("w");
+	struct io_queue *q;
+	struct io_record *r;
+	struct ops_error e;
+
+	(void)state;
+	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
+	fake_loop();
+	vmm_says(VMM_RUNNING, "");
+	q = (struct io_queue *)((char *)fake_area() + fake_config()->disks[1].area * HV_PAGE_SIZE);
+	r = io_record(q, 0, IO_DISK_RECORD);
+	*r = (struct io_record){.op = IO_WRITE, .n_segs = 1, .bytes = 512};
+	r->seg[0] = (struct io_seg){.gpa = 4096, .bytes = 512};
+	q->submitted[0] = 1;
+	fake_io();
+	fake_loop();
+	assert_non_null(volume_request);
+	assert_int_equal(vm_stop(vm, &e), 0);
+	assert_int_equal(volume_opens, 1);
+	done_count = 0;
+	assert_int_equal(vm_start(other, done, NULL, &e), 0);
+	fake_loop();
+	fake_advance(200000000);
+	assert_int_equal(done_count, 0);
+	assert_int_equal(volume_opens, 1);
+	volume_request->done(volume_request, BLK_OK);
+	volume_request = NULL;
+	assert_int_equal(volume_opens, 0);
+	fake_advance(200000000);
+	assert_int_equal(volume_opens, 1);
+	vmm_says(VMM_RUNNING, "");
+	assert_int_equal(other->state, VM_RUNNING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disks_missing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disks_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cdrom, setup, teardown),
 	};
 
