@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+// SRC: net/checksum.c
+// SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/net.c
 // SRC: net/netconf.c
 // SRC: net/netif.c
+// SRC: net/packet.c
 // SRC: net/random.c
+// SRC: net/spoof.c
+// SRC: net/switch.c
 // SRC: net/tcp.c
 // SRC: net/timers.c
 // SRC: ctrl-kernel/loop/loop.c
