@@ -94,3 +94,8 @@ void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result)
 	__atomic_store_n(&q->shared->done[w], q->done[w], __ATOMIC_RELEASE);
 	tell_order(q, i);
 }
+
+bool ioqueue_cancelled(const struct ioqueue *q)
+{
+	return __atomic_load_n(&q->shared->cancel, __ATOMIC_ACQUIRE) != 0;
+}

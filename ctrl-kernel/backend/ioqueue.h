@@ -39,5 +39,7 @@ bool ioqueue_take(struct ioqueue *q, unsigned *from, unsigned *i,
 		  struct io_request *out) MUST_CHECK;
 /* The request with that number, which was taken. The vmm is told by whoever finished the last one. */
 void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result);
+/* The guest's driver resets its device: what is taken from now on is to be finished at once, undone. */
+bool ioqueue_cancelled(const struct ioqueue *q);
 
 #endif

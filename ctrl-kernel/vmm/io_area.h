@@ -60,7 +60,9 @@ struct io_record {
 struct io_queue {
 	/* the vmm's */
 	uint64_t submitted[IO_WORDS];
-	uint64_t reserved[IO_WORDS];
+	uint64_t
+		cancel; /* 1: the device is being reset; what is not under way at ctrl comes back at once, undone */
+	uint64_t reserved[IO_WORDS - 1];
 	/* the control kernel's */
 	uint64_t done[IO_WORDS];
 	uint32_t order_tail; /* entries of `order` ever written; stored behind `done` */

@@ -4,6 +4,7 @@
  * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
  */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c

@@ -431,6 +431,11 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 		return result(vm_attach(a, b, c), 0);
 	case HVC_VM_CONTROL:
 		return result(vm_control(a, b), 0);
+	case HVC_VM_SLOT:
+		o = handle_get(a, VM);
+		if (!o || b >= HV_SLOTS || !o->slots[b])
+			return result(-HVE_NOENT, 0);
+		return result(0, handle_new(o->slots[b], HVR_ALL));
 	}
 	return call_more(n, a, b, c);
 }
@@ -500,6 +505,8 @@ void rt_mem_unmap(void *va, uint64_t pages)
 	}
 	abort();
 }
+
+#include "tests/unit/fakeguestmem.h"
 
 /* ---- loop ---- */
 

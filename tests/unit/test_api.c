@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The REST interface from request to hypercall: resources, errors with pointers, and no leaks (ASan). */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* socle.json: what is good is applied, what is not is noted with its line. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c

@@ -232,6 +232,33 @@ static void test_ctrl_lies(void **state)
 	none_done();
 }
 
+/* A reset: what has not been begun comes back undone, what has been is waited for. */
+static void test_stop(void **state)
+{
+	unsigned from = 0;
+
+	(void)state;
+	assert_true(io_stop(&io));
+	submit(1, 0);
+	take(&from, 1);
+	submit(2, 0);
+	assert_false(ioqueue_cancelled(&back));
+	assert_false(io_stop(&io));
+	assert_true(ioqueue_cancelled(&back));
+	attach_vmm(); /* dies, and the next does the reset again */
+	assert_false(ioqueue_cancelled(&back));
+	assert_false(io_stop(&io));
+	assert_true(ioqueue_cancelled(&back));
+	take(&from, 2);
+	ioqueue_finish(&back, 2, IO_ERROR);
+	expect_done(2, IO_ERROR);
+	assert_false(io_stop(&io));
+	ioqueue_finish(&back, 1, IO_OK);
+	expect_done(1, IO_OK);
+	assert_true(io_stop(&io));
+	assert_false(ioqueue_cancelled(&back));
+}
+
 static void test_segments(void **state)
 {
 	static struct vq_chain c = {.n_out = 2, .n_in = 3};
@@ -271,6 +298,7 @@ int main(void)
 		cmocka_unit_test_setup(test_vmm_dies, setup),
 		cmocka_unit_test_setup(test_vmm_lies, setup),
 		cmocka_unit_test_setup(test_ctrl_lies, setup),
+		cmocka_unit_test_setup(test_stop, setup),
 		cmocka_unit_test_setup(test_segments, setup),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* /metrics: the text format's rules, and promtool's opinion where it is installed. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operation layer's VMs against a fake hypervisor: lifecycle, errors at every step, nothing leaked. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
@@ -112,6 +113,8 @@ static struct vm_spec spec_for(const char *name)
 	snprintf(spec.kernel, sizeof(spec.kernel), "kernel");
 	snprintf(spec.initrd, sizeof(spec.initrd), "initrd");
 	snprintf(spec.cmdline, sizeof(spec.cmdline), "console=ttyS0");
+	spec.n_disks = 1;
+	snprintf(spec.disks[0].image, sizeof(spec.disks[0].image), "initrd");
 	return spec;
 }
 

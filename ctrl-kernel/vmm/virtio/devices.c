@@ -36,6 +36,21 @@ void virtio_resume(struct vm *vm)
 			virtio_device_resume(&devices[i]);
 }
 
+void virtio_io(void)
+{
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (devices[i].ops && devices[i].ops->io)
+			devices[i].ops->io(&devices[i]);
+}
+
+bool virtio_resetting(void)
+{
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (devices[i].ops && virtio_is_resetting(&devices[i]))
+			return true;
+	return false;
+}
+
 void virtio_doorbells(uint64_t word)
 {
 	for (; word; word &= word - 1) {
@@ -48,5 +63,8 @@ void virtio_doorbells(uint64_t word)
 
 bool virtio_state_check(const struct virtio_state *s, char why[VIRTIO_WHY_MAX])
 {
-	return virtio_device_check(&s->device[SLOT_RNG], &rng_ops, why);
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (devices[i].ops && !virtio_device_check(&devices[i], &s->device[i], why))
+			return false;
+	return true;
 }

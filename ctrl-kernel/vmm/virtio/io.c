@@ -16,6 +16,7 @@ void io_attach(struct io *io, uint32_t page, unsigned entries, unsigned record_b
 	};
 	for (unsigned w = 0; w < IO_WORDS; w++)
 		io->submitted[w] = __atomic_load_n(&shared->submitted[w], __ATOMIC_RELAXED);
+	__atomic_store_n(&shared->cancel, 0, __ATOMIC_RELEASE); /* a reset cut off begins again */
 }
 
 struct io_record *io_record_of(struct io *io, unsigned head)
@@ -106,4 +107,16 @@ bool io_done(struct io *io, unsigned *head, uint32_t *result)
 			return true;
 	}
 	return false;
+}
+
+/* What an instance before had submitted counts, too. */
+bool io_stop(struct io *io)
+{
+	bool none = true;
+
+	for (unsigned head = 0; head < io->entries; head++)
+		if (io_resume(io, head))
+			none = false;
+	__atomic_store_n(&io->shared->cancel, !none, __ATOMIC_RELEASE);
+	return none;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The vmm's side of a queue of the I/O area (vmm/io_area.h): chains of a virtqueue go to the control kernel and come back.
- * Record i is the chain whose head is i. Who has submitted tells it, once for all: vm_io_tell(). Nothing of what is under way is kept here that the next instance would miss: the
- * virtqueue knows which chains are in flight, the area which of them are under way.
+ * Record i is the chain whose head is i. Who has submitted tells it, once for all: vm_io_tell(). Nothing of what is under
+ * way is kept here that the next instance would miss: the virtqueue knows which chains are in flight, the area which of
+ * them are under way.
  */
 #ifndef VMM_VIRTIO_IO_H
 #define VMM_VIRTIO_IO_H
@@ -33,4 +34,7 @@ bool io_resume(struct io *io, unsigned head) MUST_CHECK;
 bool io_under_way(const struct io *io, unsigned head);
 /* A chain that has come back, in the order in which they were done. False: none. */
 bool io_done(struct io *io, unsigned *head, uint32_t *result) MUST_CHECK;
+/* For a reset: what the control kernel has not begun is to come back at once. True: nothing is under way, and the queue
+ * takes requests as before; false: ask again when something has come back (io_done), and tell (vm_io_tell). */
+bool io_stop(struct io *io) MUST_CHECK;
 #endif
