@@ -15,6 +15,7 @@
 #include "ctrl-kernel/ops/jobs.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/modules.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/options.h"
 #include "ctrl-kernel/ops/recover.h"
 #include "ctrl-kernel/ops/start.h"
@@ -142,6 +143,7 @@ int main(void)
 	vms_init();
 	keep_init();
 	jobs_init();
+	networks_init();
 	if (keep_found()) {
 		recover();
 	} else {
@@ -153,6 +155,7 @@ int main(void)
 	pci_scan();
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
+	networks_nics(nics);
 	init_api(nics);
 	control_soak(options.test_hooks ? options.test_soak : 0, options.test_soak_ms);
 	loop_run();

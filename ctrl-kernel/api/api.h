@@ -57,7 +57,8 @@ struct cJSON *api_body_json(struct api_call *call);
 /* A body that must be empty or {}; false: it answered. */
 bool api_body_none(struct api_call *call);
 extern const struct json_object vmspec_object,
-	vmspec_config_object; /* vmspec.c -> struct vm_spec */
+	vmspec_config_object;                   /* vmspec.c -> struct vm_spec */
+extern const struct json_object network_object; /* network_api.c -> struct network_spec */
 
 /* ---- resources ---- */
 struct vm *api_vm(struct api_call *call); /* NULL: it answered */
@@ -75,6 +76,13 @@ bool api_image_put_begin(struct api_call *call);
 void api_image_put(struct api_call *call);
 void api_image_content(struct api_call *call);
 void api_image_delete(struct api_call *call);
+void api_networks_list(struct api_call *call); /* network_api.c */
+void api_networks_post(struct api_call *call);
+void api_network_get(struct api_call *call);
+void api_network_patch(struct api_call *call);
+void api_network_delete(struct api_call *call);
+void api_network_ports(struct api_call *call);
+void api_nic_patch(struct api_call *call);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
 void api_vm_get(struct api_call *call);

@@ -37,7 +37,8 @@ enum http_method {
 	HTTP_M_PUT = 4,
 	HTTP_M_POST = 8,
 	HTTP_M_DELETE = 16,
-	HTTP_M_OTHER = 32
+	HTTP_M_PATCH = 32,
+	HTTP_M_OTHER = 64
 };
 
 struct http_request {

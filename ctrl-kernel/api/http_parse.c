@@ -168,6 +168,8 @@ static enum http_method method_of(const llhttp_t *p)
 		return HTTP_M_POST;
 	case HTTP_DELETE:
 		return HTTP_M_DELETE;
+	case HTTP_PATCH:
+		return HTTP_M_PATCH;
 	default:
 		return HTTP_M_OTHER;
 	}

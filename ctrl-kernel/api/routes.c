@@ -15,7 +15,8 @@
 #define PUT HTTP_M_PUT
 #define POST HTTP_M_POST
 #define DELETE HTTP_M_DELETE
-#define METHODS 5u
+#define PATCH HTTP_M_PATCH
+#define METHODS 6u
 
 static const struct api_route routes[] = {
 	{GET, "/healthz", api_health, NULL},
@@ -31,6 +32,12 @@ static const struct api_route routes[] = {
 	{PUT, "/v1/images/{name}", api_image_put, api_image_put_begin},
 	{DELETE, "/v1/images/{name}", api_image_delete, NULL},
 	{GET, "/v1/images/{name}/content", api_image_content, NULL},
+	{GET, "/v1/networks", api_networks_list, NULL},
+	{POST, "/v1/networks", api_networks_post, NULL},
+	{GET, "/v1/networks/{name}", api_network_get, NULL},
+	{PATCH, "/v1/networks/{name}", api_network_patch, NULL},
+	{DELETE, "/v1/networks/{name}", api_network_delete, NULL},
+	{GET, "/v1/networks/{name}/ports", api_network_ports, NULL},
 	{GET, "/v1/operations", api_jobs_list, NULL},
 	{GET, "/v1/operations/{name}", api_job_get, NULL},
 	{DELETE, "/v1/operations/{name}", api_job_delete, NULL},
@@ -41,6 +48,7 @@ static const struct api_route routes[] = {
 	{POST, "/v1/vms/{name}/actions/{verb}", api_vm_action, NULL},
 	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
 	{POST, "/v1/vms/{name}/console", api_console_post, NULL},
+	{PATCH, "/v1/vms/{name}/nics/{verb}", api_nic_patch, NULL},
 	{GET, "/v1/vms/{name}/stats", api_vm_stats, NULL},
 };
 
@@ -296,7 +304,7 @@ static const struct api_route *route_find(struct api_call *call, unsigned *allow
 
 static void reply_not_allowed(struct api_call *call, unsigned allowed)
 {
-	static const char *const names[METHODS] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
+	static const char *const names[METHODS] = {"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"};
 	char list[48] = "", detail[128], extra[64];
 
 	if (allowed & HTTP_M_GET)

@@ -15,7 +15,7 @@
 #define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
 
 enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
-_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_JOBS, "slots of hv");
+_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_NETWORKS, "slots of hv");
 
 struct image_record {
 	uint32_t live, source, hashed;

@@ -10,6 +10,7 @@
 #ifndef OPS_START_H
 #define OPS_START_H
 
+#include "ctrl-kernel/backend/netdev.h"
 #include "ctrl-kernel/backend/vmio.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/vms.h"
@@ -30,12 +31,13 @@ struct vm_run {
 	unsigned n_deaths;
 	uint32_t ram; /* [owns] until the VM holds it */
 	uint64_t ram_pages, mapped_pages;
-	uint64_t promised_pages;         /* of its RAM: passed the check, not yet taken */
-	struct vmm_config *config;       /* [owns] mapping */
-	void *area;                      /* [owns] mapping of the I/O area; NULL: it needs none */
-	struct vmio *io;                 /* [owns] what is behind it; the same */
-	struct guest_mem *mem;           /* [owns] until io has it */
-	const struct vmm_status *status; /* [owns] mapping; the vmm may write anything there */
+	uint64_t promised_pages;           /* of its RAM: passed the check, not yet taken */
+	struct vmm_config *config;         /* [owns] mapping */
+	void *area;                        /* [owns] mapping of the I/O area; NULL: it needs none */
+	struct vmio *io;                   /* [owns] what is behind it; the same */
+	struct guest_mem *mem;             /* [owns] until io has it */
+	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's */
+	const struct vmm_status *status;   /* [owns] mapping; the vmm may write anything there */
 	uint32_t seen_changes, seen_resets;
 	unsigned n_pinned;
 	struct image *pinned[1 + VMM_MODULES_MAX];

@@ -12,6 +12,7 @@
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/lifecycle.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -187,7 +188,7 @@ int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
 	vm->uuid[6] = (uint8_t)((vm->uuid[6] & 0x0f) | 0x40); /* RFC 9562 5.4: version 4 */
 	vm->uuid[8] = (uint8_t)((vm->uuid[8] & 0x3f) | 0x80); /*   variant */
 	vm->keep = KEEP_NONE;
-	if (devices_complete(&vm->spec, vm->uuid, e)) {
+	if (devices_complete(&vm->spec, vm->uuid, e) || networks_check(&vm->spec, e)) {
 		free(vm);
 		return -1;
 	}

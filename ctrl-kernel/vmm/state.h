@@ -25,7 +25,7 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 4u
+#define STATE_VERSION 5u
 
 #define PCI_SLOTS 16u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u

@@ -3,6 +3,7 @@
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
 #include "ctrl-kernel/rt/fmt.h"
+#include "ctrl-kernel/vmm/virtio/net.h"
 #include "ctrl-kernel/vmm/virtio/rng.h"
 
 #define SLOT_RNG 1u
@@ -18,6 +19,9 @@ void virtio_attach(struct vm *vm)
 {
 	rng_seed();
 	add(vm, SLOT_RNG, &rng_ops);
+	for (unsigned i = 0; i < VMM_NICS_MAX; i++)
+		if (vm->config->nics[i].present)
+			add(vm, SLOT_NICS + i, &net_ops);
 }
 
 void virtio_reset(struct vm *vm)
