@@ -25,6 +25,8 @@ static const struct json_object forward_object = {forward_fields, ARRAY_SIZE(for
 
 static const struct json_field nat_fields[] = {
 	{"subnet", JSON_STRING, false, AT(subnet), 0, 0, NULL},
+	{"dhcp", JSON_BOOL, false, AT(dhcp), 0, 0, NULL},
+	{"dns", JSON_STRING, false, AT(dns), 0, 0, NULL},
 	{"dhcp_first", JSON_STRING, false, AT(dhcp_first), 0, 0, NULL},
 	{"dhcp_last", JSON_STRING, false, AT(dhcp_last), 0, 0, NULL},
 	{"forwards", JSON_OBJECTS, false, offsetof(struct network_spec, forwards),
@@ -72,6 +74,8 @@ static void write_nat(struct out *o, const struct network_spec *s)
 {
 	out_object(o, "nat");
 	out_str(o, "subnet", s->subnet);
+	out_bool(o, "dhcp", s->dhcp);
+	out_optional(o, "dns", s->dns);
 	out_optional(o, "dhcp_first", s->dhcp_first);
 	out_optional(o, "dhcp_last", s->dhcp_last);
 	out_array(o, "forwards");

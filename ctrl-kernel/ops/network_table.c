@@ -5,6 +5,7 @@
 #include <string.h>
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/rt/hvcall.h"
+#include "net/dhcpd.h"
 
 #define MAGIC 0x5354454eull /* "NETS" */
 #define VERSION 1u
@@ -19,14 +20,18 @@ struct table { /* kept */
 	uint32_t version, reserved;
 	struct record records[NETWORKS_MAX];
 };
-_Static_assert(sizeof(struct network_spec) == 676 && VERSION == 1,
+_Static_assert(sizeof(struct network_spec) == 696 && VERSION == 1,
 	       "another layout is another version");
 
 #define TABLE_PAGES ((sizeof(struct table) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
-_Static_assert(TABLE_PAGES <= HV_GROW_MAX, "one call");
+_Static_assert(TABLE_PAGES + NETWORKS_MAX <= HV_GROW_MAX, "one call");
+_Static_assert(sizeof(struct dhcp_lease) * DHCPD_LEASES_MAX <= HV_PAGE_SIZE,
+	       "a page of leases each");
 
 /* Before network_table_init() nothing is kept: tests of other parts go without. */
 static struct table unkept, *table = &unkept; /* [owns] mapping */
+static uint32_t object; /* [owns] its pages, and behind them a page of leases for each record */
+static struct dhcp_lease *leases[NETWORKS_MAX]; /* [owns] mappings */
 
 static uint32_t table_mem(void)
 {
@@ -42,10 +47,8 @@ static uint32_t table_mem(void)
 
 void network_table_init(bool *made)
 {
-	uint32_t mem = table_mem();
-
-	table = rt_mem_map(mem, 0, TABLE_PAGES, HVP_READ | HVP_WRITE);
-	hv_handle_close(mem); /* hv and the mapping hold it */
+	object = table_mem();
+	table = rt_mem_map(object, 0, TABLE_PAGES, HVP_READ | HVP_WRITE);
 	if (!table)
 		rt_die("the table of networks cannot be mapped");
 	*made = table->magic != MAGIC || table->version != VERSION;
@@ -61,6 +64,14 @@ static bool text_ends(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
+static bool is_bool(const bool *at) /* a bool may be read only when it is one */
+{
+	uint8_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value <= 1;
+}
+
 static bool forward_sane(const struct network_forward *f)
 {
 	return text_ends(f->protocol, sizeof(f->protocol)) &&
@@ -72,7 +83,8 @@ static bool sane(const struct network_spec *s)
 	if (!text_ends(s->name, sizeof(s->name)) || !text_ends(s->mode, sizeof(s->mode)) ||
 	    !text_ends(s->uplink, sizeof(s->uplink)) || !text_ends(s->subnet, sizeof(s->subnet)) ||
 	    !text_ends(s->dhcp_first, sizeof(s->dhcp_first)) ||
-	    !text_ends(s->dhcp_last, sizeof(s->dhcp_last)) || s->n_forwards > NETWORK_FORWARDS_MAX)
+	    !text_ends(s->dhcp_last, sizeof(s->dhcp_last)) || !text_ends(s->dns, sizeof(s->dns)) ||
+	    s->n_forwards > NETWORK_FORWARDS_MAX || !is_bool(&s->dhcp))
 		return false;
 	for (unsigned i = 0; i < s->n_forwards; i++)
 		if (!forward_sane(&s->forwards[i]))
@@ -118,7 +130,22 @@ void network_table_change(unsigned record, const struct network_spec *spec)
 	__atomic_store_n(&r->current, other, __ATOMIC_RELEASE);
 }
 
+struct dhcp_lease *network_table_leases(unsigned record)
+{
+	uint64_t now = 0;
+
+	if (leases[record])
+		return leases[record];
+	if (!object || hv_mem_grow(object, TABLE_PAGES + record + 1, &now) ||
+	    now < TABLE_PAGES + record + 1)
+		return NULL;
+	leases[record] = rt_mem_map(object, TABLE_PAGES + record, 1, HVP_READ | HVP_WRITE);
+	return leases[record];
+}
+
 void network_table_remove(unsigned record)
 {
+	if (leases[record])
+		memset(leases[record], 0, HV_PAGE_SIZE);
 	__atomic_store_n(&table->records[record].live, 0, __ATOMIC_RELEASE);
 }

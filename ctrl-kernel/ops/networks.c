@@ -7,6 +7,7 @@
 #include <string.h>
 #include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/network_nat.h"
 #include "ctrl-kernel/ops/network_table.h"
 #include "ctrl-kernel/ops/start.h"
 #include "net/net.h"
@@ -35,6 +36,12 @@ void network_spec_default(struct network_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
 	snprintf(spec->mode, sizeof(spec->mode), "switch");
+	spec->dhcp = true;
+}
+
+static bool is_nat(const struct network_spec *spec)
+{
+	return strcmp(spec->mode, "nat") == 0;
 }
 
 /* ---- checking ---- */
@@ -69,7 +76,8 @@ static int check_uplink(const struct network_spec *spec, const struct network *s
 
 static int check(const struct network_spec *spec, const struct network *self, struct ops_error *e)
 {
-	bool nat = strcmp(spec->mode, "nat") == 0;
+	bool nat = is_nat(spec);
+	struct nat_config config;
 
 	if (ops_name_check(spec->name, "name", e))
 		return -1;
@@ -81,6 +89,8 @@ static int check(const struct network_spec *spec, const struct network *self, st
 	if (nat && spec->uplink[0])
 		return ops_fail(e, OPS_INVALID, "uplink",
 				"a network of mode nat has no uplink: it uses the host's address");
+	if (nat && network_nat_config(spec, self, &config, e))
+		return -1;
 	return check_uplink(spec, self, e);
 }
 
@@ -123,6 +133,28 @@ static void uplink_end(struct network *n)
 	n->uplink = NULL;
 }
 
+static bool nat_begin(struct network *n)
+{
+	struct dhcp_lease *leases;
+	struct nat_config config;
+	struct ops_error e;
+
+	if (!is_nat(&n->spec))
+		return true;
+	leases = network_table_leases(n->record);
+	if (!leases || network_nat_config(&n->spec, n, &config, &e))
+		return false;
+	n->nat = nat_open(&config, &n->sw, leases, secret());
+	return n->nat != NULL;
+}
+
+static void nat_end(struct network *n)
+{
+	if (n->nat)
+		nat_close(n->nat);
+	n->nat = NULL;
+}
+
 static struct network *insert(const struct network_spec *spec, unsigned record)
 {
 	struct network *n = calloc(1, sizeof(*n)), **at = &networks;
@@ -132,6 +164,11 @@ static struct network *insert(const struct network_spec *spec, unsigned record)
 	n->spec = *spec;
 	n->record = record;
 	switch_init(&n->sw, secret());
+	if (!nat_begin(n)) {
+		switch_free(&n->sw);
+		free(n);
+		return NULL;
+	}
 	while (*at)
 		at = &(*at)->next;
 	*at = n;
@@ -139,18 +176,21 @@ static struct network *insert(const struct network_spec *spec, unsigned record)
 	return n;
 }
 
-int network_define(const struct network_spec *spec, struct network **out, struct ops_error *e)
+int network_define(const struct network_spec *given, struct network **out, struct ops_error *e)
 {
+	struct network_spec spec = *given;
 	unsigned record;
 
-	if (check(spec, NULL, e))
+	if (is_nat(&spec))
+		network_nat_complete(&spec);
+	if (check(&spec, NULL, e))
 		return -1;
-	if (network_find(spec->name))
+	if (network_find(spec.name))
 		return ops_fail(e, OPS_EXISTS, "name", "there is a network \"%s\" already",
-				spec->name);
-	if (network_table_add(spec, &record, e))
+				spec.name);
+	if (network_table_add(&spec, &record, e))
 		return -1;
-	*out = insert(spec, record);
+	*out = insert(&spec, record);
 	if (*out)
 		return 0;
 	network_table_remove(record);
@@ -177,27 +217,44 @@ int network_delete(struct network *n, struct ops_error *e)
 		at = &(*at)->next;
 	*at = n->next;
 	uplink_end(n);
+	nat_end(n);
 	switch_free(&n->sw);
 	network_table_remove(n->record);
 	free(n);
 	return 0;
 }
 
-int network_change(struct network *n, const struct network_spec *spec, struct ops_error *e)
+/* What VMs were told when they started stays as long as there are any. */
+static int check_change(const struct network *n, const struct network_spec *spec,
+			struct ops_error *e)
 {
-	bool other_nic = strcmp(n->spec.uplink, spec->uplink) != 0;
+	const char *user = user_of(n);
 
 	if (strcmp(n->spec.name, spec->name) != 0)
 		return ops_fail(e, OPS_INVALID, "name", "a network keeps its name");
-	if (check(spec, n, e))
+	if (strcmp(n->spec.mode, spec->mode) != 0)
+		return ops_fail(e, OPS_INVALID, "mode", "a network keeps its mode");
+	if (user && spec->vlan != n->spec.vlan)
+		return ops_fail(e, OPS_BUSY, "vlan", "VM \"%s\" has a NIC in it", user);
+	if (user && strcmp(spec->subnet, n->spec.subnet) != 0)
+		return ops_fail(e, OPS_BUSY, "nat.subnet", "VM \"%s\" has a NIC in it", user);
+	return 0;
+}
+
+int network_change(struct network *n, const struct network_spec *spec, struct ops_error *e)
+{
+	bool other_nic = strcmp(n->spec.uplink, spec->uplink) != 0;
+	struct nat_config config;
+
+	if (check_change(n, spec, e) || check(spec, n, e) ||
+	    (n->nat && network_nat_config(spec, n, &config, e)))
 		return -1;
-	if (spec->vlan != n->spec.vlan && user_of(n))
-		return ops_fail(e, OPS_BUSY, "vlan",
-				"VMs have NICs in it; their VLAN is chosen when they start");
 	if (other_nic)
 		uplink_end(n);
 	n->spec = *spec;
 	network_table_change(n->record, spec);
+	if (n->nat)
+		nat_change(n->nat, &config);
 	if (other_nic)
 		uplink_begin(n);
 	return 0;
@@ -211,9 +268,14 @@ void networks_init(void)
 	bool made;
 
 	network_table_init(&made);
-	for (unsigned i = 0; i < NETWORKS_MAX; i++)
-		if (network_table_read(i, &spec) && (network_find(spec.name) || !insert(&spec, i)))
-			rt_die("the networks cannot be taken over");
+	for (unsigned i = 0; i < NETWORKS_MAX; i++) {
+		if (!network_table_read(i, &spec))
+			continue;
+		if (!check(&spec, NULL, &e) && !network_find(spec.name) && insert(&spec, i))
+			continue;
+		rt_log("the record of a network is damaged; it is dropped");
+		network_table_remove(i);
+	}
 	if (!made)
 		return;
 	network_spec_default(&spec);

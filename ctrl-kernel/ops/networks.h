@@ -34,6 +34,8 @@ struct network_spec {
 	uint32_t vlan;                /* of NICs that name none; 0: untagged */
 	char subnet[20]; /* of mode nat: A.B.C.D/NN; the first address is the gateway's */
 	char dhcp_first[NETWORK_ADDR_MAX], dhcp_last[NETWORK_ADDR_MAX];
+	char dns[NETWORK_ADDR_MAX]; /* "": the host's */
+	bool dhcp;
 	uint32_t n_forwards;
 	struct network_forward forwards[NETWORK_FORWARDS_MAX];
 };
