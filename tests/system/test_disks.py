@@ -21,8 +21,9 @@ OPTIONS = "ip=dhcp mgmt.insecure=1 test.hooks=1"
 DISKS = {
     "virtio@00:04.0": (512, ["virtio-blk-pci,drive=d0,addr=4,serial=serial-v0,disable-legacy=on"]),
     "virtio@00:05.0": (4096, ["virtio-blk-pci,drive=d1,addr=5,logical_block_size=4096,physical_block_size=4096,vectors=0"]),
-    "nvme@00:06.0/1": (512, ["nvme,id=nv,addr=6,serial=serial-n,mdts=5", "nvme-ns,bus=nv,drive=d2,nsid=1"]),
-    "nvme@00:06.0/3": (4096, ["nvme-ns,bus=nv,drive=d3,nsid=3,logical_block_size=4096,physical_block_size=4096"]),
+    "ahci@00:1f.2/0": (512, ["ide-hd,drive=d2,bus=ide.0,serial=serial-a", "ide-cd,bus=ide.2"]),  # the machine has this controller anyway
+    "nvme@00:06.0/1": (512, ["nvme,id=nv,addr=6,serial=serial-n,mdts=5", "nvme-ns,bus=nv,drive=d3,nsid=1"]),
+    "nvme@00:06.0/3": (4096, ["nvme-ns,bus=nv,drive=d4,nsid=3,logical_block_size=4096,physical_block_size=4096"]),
 }
 NVME_MD = ["nvme-ns,bus=nv,drive=d9,nsid=4,ms=8"]
 
@@ -98,6 +99,8 @@ def test_what_is_shown(machine):
         assert d["discard"] and d["write_cache"] and not d["read_only"], d
     assert disks["virtio@00:04.0"]["serial"] == "serial-v0"
     assert disks["nvme@00:06.0/1"]["serial"] == "serial-n" and disks["nvme@00:06.0/1"]["model"] == "QEMU NVMe Ctrl"
+    assert disks["ahci@00:1f.2/0"]["serial"] == "serial-a" and disks["ahci@00:1f.2/0"]["model"] == "QEMU HARDDISK"
+    assert "ahci@00:1f.2/2: an ATAPI drive" in machine.host.serial.text
     assert "nvme@00:06.0/4: its format has metadata" in machine.host.serial.text
     with pytest.raises(Problem) as e:
         machine.host.api.get(url("nvme@00:06.0/2"))
