@@ -20,6 +20,7 @@ static struct {
 	bool deaf;          /* ... and so do resets */
 	bool cd_only;       /* port 0 has nothing */
 	bool keeps_running; /* PxCMD.CR stays 1 */
+	bool garbage;       /* IDENTIFY is the fuzzer's; no data moves */
 	uint64_t bad;       /* a command that touches this byte fails; ~0: none */
 	unsigned reads, writes, queued, flushes, trims, fua, resets, alone_broken;
 	uint32_t commands; /* of port 0, as PxCI was written */
@@ -218,6 +219,8 @@ static inline bool fake_disk_command(unsigned slot)
 		fake_prds(h, t, hba.id, 512);
 		return true;
 	}
+	if (hba.garbage)
+		return true;
 	if (f[2] == ATA_FLUSH_EXT || f[2] == ATA_DSM) {
 		hba.flushes += f[2] == ATA_FLUSH_EXT;
 		if (f[2] == ATA_DSM)

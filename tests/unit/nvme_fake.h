@@ -21,6 +21,9 @@ static struct {
 		struct nvme_cqe *cq;
 		unsigned size, head, tail, phase; /* tail: of completions */
 	} pair[2];
+	const uint8_t
+		*garbage; /* [borrows] changes to Identify: offset (2), value; no data moves */
+	size_t garbage_len;
 	bool hold;        /* I/O stays unanswered */
 	bool deaf;        /* so do registers */
 	unsigned status;  /* of the next I/O command */
@@ -79,6 +82,8 @@ static inline unsigned fake_identify(const struct nvme_sqe *e)
 		put32(to + ID_NS_SIZE, FAKE_NS_BYTES >> shift);
 		put32(to + ID_NS_FORMATS, shift << 16 | (e->nsid == 9 ? 8 : 0));
 	}
+	for (size_t i = 0; i + 3 <= fake.garbage_len; i += 3)
+		to[(fake.garbage[i] << 8 | fake.garbage[i + 1]) % 4096] = fake.garbage[i + 2];
 	return 0;
 }
 
@@ -137,7 +142,7 @@ static inline unsigned fake_io(const struct nvme_sqe *e)
 	const struct nvme_dsm_range *r = (const struct nvme_dsm_range *)(uintptr_t)e->prp1;
 
 	fake.status = 0;
-	if (status)
+	if (status || fake.garbage_len)
 		return status;
 	fake.fua += e->cdw12 >> 30 & 1;
 	switch (e->opcode) {
