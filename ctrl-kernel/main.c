@@ -11,12 +11,14 @@
 #include "net/nic.h"
 #include "ctrl-kernel/api/api.h"
 #include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/control.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/jobs.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/modules.h"
 #include "ctrl-kernel/ops/options.h"
+#include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/recover.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/rt.h"
@@ -156,6 +158,7 @@ int main(void)
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
 	disk_probe_all(disk_drivers, ARRAY_SIZE(disk_drivers));
+	pools_init();
 	init_api(nics);
 	control_soak(options.test_hooks ? options.test_soak : 0, options.test_soak_ms);
 	loop_run();
