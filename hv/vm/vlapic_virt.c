@@ -77,6 +77,7 @@ void vlapic_virt_on(struct vlapic *l)
 	memset(l->watched, 0, sizeof(l->watched));
 	vendor_apic->enable(l->v, true, hv_to_phys(l->pir));
 	vendor_apic->watch_eois(l->v, l->watched);
+	watch_eois(l); /* not only for what comes: a level-triggered one may be in service */
 	vendor_apic->state(l->v, (uint8_t)top_of(l, APIC_IRR), (uint8_t)top_of(l, APIC_ISR));
 	__atomic_fetch_or(&l->v->attention, ATT_IRQ, __ATOMIC_RELAXED);
 }

@@ -173,6 +173,30 @@ static void level(void **s)
 	fake_vm_free(vm);
 }
 
+/* The same for one that was there before the CPU kept the APIC: of a restored VM, or with the mode. */
+static void level_before(void **s)
+{
+	struct vm *vm = fake_vm(1);
+	struct vcpu *v = vm->vcpus[0];
+	struct hv_state_lapic saved;
+
+	(void)s;
+	lapic_write(v, 0xf0, 0x1ff);
+	vlapic_accept(v, 0x92, true);
+	assert_int_equal(take(v), 0x92);
+	x2apic(v);
+	assert_int_equal(reg(WORD(APIC_ISR, 0x92)), BIT_OF(0x92));
+	assert_int_equal(watched[2], 1ull << 18);
+	memset(&saved, 0, sizeof(saved));
+	vlapic_save(v, &saved);
+	vlapic_reset(v);
+	memset(watched, 0, sizeof(watched));
+	assert_int_equal(vlapic_load(v, &saved), 0);
+	assert_int_equal(reg(WORD(APIC_ISR, 0x92)), BIT_OF(0x92));
+	assert_int_equal(watched[2], 1ull << 18);
+	fake_vm_free(vm);
+}
+
 static void ends(void **s)
 {
 	struct vm *vm = fake_vm(1);
@@ -209,6 +233,7 @@ int main(void)
 		cmocka_unit_test_setup(mode_moves_state, setup),
 		cmocka_unit_test_setup(posting, setup),
 		cmocka_unit_test_setup(level, setup),
+		cmocka_unit_test_setup(level_before, setup),
 		cmocka_unit_test_setup(ends, setup),
 	};
 
