@@ -9,6 +9,7 @@
 #include <string.h>
 #include "cJSON.h"
 #include "ctrl-kernel/api/json_scan.h"
+#include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/host.h"
 
 #define CONFIG_NAME "socle.json"
@@ -59,15 +60,18 @@ static void config_vm(const struct config *c, const cJSON *item, unsigned index)
 
 	snprintf(pointer, sizeof(pointer), "/vms/%u", index);
 	vm_spec_default(&spec);
-	if (!json_decode(item, &vmspec_config_object, &spec, pointer, &errors)) {
+	if (!json_decode(item, &vmspec_object, &spec, pointer, &errors)) {
 		config_errors(c, &errors);
 		return;
 	}
+	spec.from_boot = true;
 	if (vm_define(&spec, &vm, &e)) {
 		json_pointer_from_field(e.field, field, sizeof(field));
 		snprintf(where, sizeof(where), "%s%.60s", pointer, field);
 		config_note(c, where, e.text);
+		return;
 	}
+	autostart_want(vm);
 }
 
 static void config_member(const struct config *c, const cJSON *member)

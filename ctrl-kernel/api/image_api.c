@@ -155,45 +155,6 @@ static void download_close(void *ctx)
 	free(d);
 }
 
-static bool digits(const char **at, uint64_t *out)
-{
-	const char *start = *at;
-
-	for (*out = 0; **at >= '0' && **at <= '9'; (*at)++)
-		if (__builtin_mul_overflow(*out, 10, out) ||
-		    __builtin_add_overflow(*out, (uint64_t)(**at - '0'), out))
-			return false;
-	return *at != start;
-}
-
-/* One range of bytes (RFC 9110 14.1.2). False: it is another kind of range, or several: then all is sent. */
-static bool range_of(const char *text, uint64_t size, uint64_t *from, uint64_t *end)
-{
-	uint64_t last;
-
-	if (strncmp(text, "bytes=", 6) != 0)
-		return false;
-	text += 6;
-	if (*text == '-') { /* so many at the end */
-		text++;
-		if (!digits(&text, &last) || *text)
-			return false;
-		*from = last < size ? size - last : 0;
-		*end = last ? size : 0; /* none at all cannot be sent */
-		return true;
-	}
-	if (!digits(&text, from) || *text++ != '-')
-		return false;
-	*end = size;
-	if (!*text)
-		return true;
-	if (!digits(&text, &last) || *text || last < *from)
-		return false;
-	if (last < size)
-		*end = last + 1;
-	return true;
-}
-
 void api_image_content(struct api_call *call)
 {
 	struct image *image = find(call);
@@ -206,7 +167,7 @@ void api_image_content(struct api_call *call)
 	if (!image)
 		return;
 	end = image->bytes;
-	part = range_of(call->rq->range, image->bytes, &from, &end);
+	part = api_range(call->rq->range, image->bytes, &from, &end);
 	if (part && from >= end) {
 		snprintf(extra, sizeof(extra), "Content-Range: bytes */%llu\r\n",
 			 (unsigned long long)image->bytes);

@@ -173,7 +173,8 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 	unsigned n = 0;
 
 	if (!cJSON_IsArray(item)) {
-		json_error_add(errors, pointer, "must be an array of objects");
+		json_error_add(errors, pointer, "must be an array of %s",
+			       f->object ? "objects" : "strings");
 		return false;
 	}
 	cJSON_ArrayForEach(member, item)
@@ -185,7 +186,10 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 			return false;
 		}
 		snprintf(where, sizeof(where), "%.80s/%u", pointer, n);
-		ok &= json_decode(member, f->object, to + n * f->size, where, errors);
+		if (f->object)
+			ok &= json_decode(member, f->object, to + n * f->size, where, errors);
+		else
+			ok &= decode_string(member, f, to + n * f->size, where, errors);
 		n++;
 	}
 	*count = n;
@@ -210,6 +214,7 @@ static bool decode_field(const cJSON *item, const struct json_field *f, void *ba
 		return decode_bool(item, to, pointer, errors);
 	case JSON_OBJECT:
 		return json_decode(item, f->object, base, pointer, errors);
+	case JSON_STRINGS:
 	case JSON_OBJECTS:
 		return decode_array(item, f, base, pointer, errors);
 	}

@@ -20,6 +20,7 @@ enum json_type {
 	JSON_SIZE,   /* uint64_t: bytes, an integer or a string like "256MiB" */
 	JSON_BOOL,   /* bool */
 	JSON_OBJECT, /* a struct described by object; its fields lie in the same struct as this one's */
+	JSON_STRINGS, /* an array of char[size], at most max; their number goes to count_offset */
 	JSON_OBJECTS, /* an array of structs of `size` bytes, at most max; their number goes to count_offset */
 };
 

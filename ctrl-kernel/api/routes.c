@@ -10,17 +10,22 @@
 #include <strings.h>
 #include "cJSON.h"
 #include "ctrl-kernel/api/problem.h"
+#include "ctrl-kernel/ops/transfer.h"
 
 #define GET HTTP_M_GET
 #define PUT HTTP_M_PUT
 #define POST HTTP_M_POST
 #define DELETE HTTP_M_DELETE
-#define METHODS 5u
+#define PATCH HTTP_M_PATCH
+#define METHODS 6u
 
 static const struct api_route routes[] = {
 	{GET, "/healthz", api_health, NULL},
 	{GET, "/metrics", api_metrics, NULL},
 	{GET, "/v1", api_root, NULL},
+	{GET, "/v1/disks", api_disks_list, NULL},
+	{GET, "/v1/disks/{name}", api_disk_get, NULL},
+	{POST, "/v1/disks/{name}/actions/{verb}", api_disk_action, NULL},
 	{GET, "/v1/host", api_host, NULL},
 	{POST, "/v1/host/control/upgrade", api_upgrade, api_upgrade_begin},
 	{POST, "/v1/host/control/{verb}", api_control, NULL},
@@ -34,6 +39,20 @@ static const struct api_route routes[] = {
 	{GET, "/v1/operations", api_jobs_list, NULL},
 	{GET, "/v1/operations/{name}", api_job_get, NULL},
 	{DELETE, "/v1/operations/{name}", api_job_delete, NULL},
+	{GET, "/v1/pools", api_pools_list, NULL},
+	{POST, "/v1/pools", api_pools_post, NULL},
+	{POST, "/v1/pools/actions/{verb}", api_pools_action, NULL},
+	{GET, "/v1/pools/{name}", api_pool_get, NULL},
+	{DELETE, "/v1/pools/{name}", api_pool_delete, NULL},
+	{POST, "/v1/pools/{name}/actions/{verb}", api_pool_action, NULL},
+	{GET, "/v1/pools/{name}/volumes", api_volumes_list, NULL},
+	{POST, "/v1/pools/{name}/volumes", api_volumes_post, NULL},
+	{GET, "/v1/pools/{name}/volumes/{volume}", api_volume_get, NULL},
+	{PATCH, "/v1/pools/{name}/volumes/{volume}", api_volume_patch, NULL},
+	{DELETE, "/v1/pools/{name}/volumes/{volume}", api_volume_delete, NULL},
+	{POST, "/v1/pools/{name}/volumes/{volume}/actions/{verb}", api_volume_action, NULL},
+	{GET, "/v1/pools/{name}/volumes/{volume}/content", api_content_get, NULL},
+	{PUT, "/v1/pools/{name}/volumes/{volume}/content", api_content_put, api_content_put_begin},
 	{GET, "/v1/vms", api_vms_list, NULL},
 	{POST, "/v1/vms", api_vms_post, NULL},
 	{GET, "/v1/vms/{name}", api_vm_get, NULL},
@@ -55,6 +74,8 @@ void api_reply(struct api_call *call, unsigned status, const char *type, struct 
 
 	if (call->upload)
 		stream_abort(call->upload);
+	if (call->content)
+		upload_abort(call->content);
 	free(call);
 	rq->user = NULL;
 	api_counters.requests[status / 100]++;
@@ -197,6 +218,36 @@ bool api_body_none(struct api_call *call)
 	return ok;
 }
 
+bool api_body(struct api_call *call, const struct json_object *object, void *out)
+{
+	struct json_errors errors = {0};
+	struct cJSON *root = api_body_json(call);
+	bool ok;
+
+	if (!root)
+		return false;
+	ok = json_decode(root, object, out, "", &errors);
+	cJSON_Delete(root);
+	if (!ok)
+		api_reply_json_errors(call, &errors);
+	return ok;
+}
+
+bool api_query_bool(struct api_call *call, const char *key, bool *out)
+{
+	char text[8], detail[64];
+
+	*out = false;
+	if (!api_query(call, key, text, sizeof(text)) || strcmp(text, "false") == 0)
+		return true;
+	*out = strcmp(text, "true") == 0;
+	if (*out)
+		return true;
+	snprintf(detail, sizeof(detail), "%s is true or false", key);
+	api_reply_problem(call, 400, detail, "");
+	return false;
+}
+
 const char *api_query(const struct api_call *call, const char *key, char *out, size_t size)
 {
 	const char *at = call->rq->query;
@@ -252,7 +303,7 @@ bool api_segment(const char **at, char *out, size_t size)
 
 static bool match_segment(const char *word, size_t len, const char **target, struct api_call *call)
 {
-	char text[OPS_NAME_MAX];
+	char text[API_NAME_MAX];
 
 	if (!api_segment(target, text, sizeof(text)))
 		return false;
@@ -260,8 +311,12 @@ static bool match_segment(const char *word, size_t len, const char **target, str
 		return strlen(text) == len && strncmp(text, word, len) == 0;
 	if (strncmp(word, "{name}", len) == 0)
 		snprintf(call->name, sizeof(call->name), "%s", text);
+	else if (strncmp(word, "{volume}", len) == 0)
+		snprintf(call->volume, sizeof(call->volume), "%s", text);
+	else if (strlen(text) >= sizeof(call->verb))
+		return false;
 	else
-		snprintf(call->verb, sizeof(call->verb), "%s", text);
+		snprintf(call->verb, sizeof(call->verb), "%.63s", text);
 	return true;
 }
 
@@ -296,7 +351,7 @@ static const struct api_route *route_find(struct api_call *call, unsigned *allow
 
 static void reply_not_allowed(struct api_call *call, unsigned allowed)
 {
-	static const char *const names[METHODS] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
+	static const char *const names[METHODS] = {"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"};
 	char list[48] = "", detail[128], extra[64];
 
 	if (allowed & HTTP_M_GET)
@@ -324,8 +379,8 @@ static void reply_not_found(struct api_call *call)
 			 "/ at the end",
 			 target);
 	else if (strncmp(target, "/v1", 3) != 0 &&
-		 (strncmp(target, "/vms", 4) == 0 || strncmp(target, "/images", 7) == 0 ||
-		  strncmp(target, "/host", 5) == 0))
+		 (strncmp(target, "/vms", 4) == 0 || strncmp(target, "/pools", 6) == 0 ||
+		  strncmp(target, "/images", 7) == 0 || strncmp(target, "/host", 5) == 0))
 		snprintf(detail, sizeof(detail),
 			 "there is nothing at %.100s; did you mean "
 			 "/v1%.100s?",
@@ -375,8 +430,15 @@ static bool app_data(struct http_request *rq, const void *data, size_t len)
 	struct api_call *call = rq->user;
 	struct ops_error e;
 
-	if (stream_write(call->upload, data, len, &e) == 0)
+	if (call->content) {
+		if (upload_write(call->content, data, len, &e) == 0) {
+			if (upload_full(call->content))
+				http_pause(rq);
+			return true;
+		}
+	} else if (stream_write(call->upload, data, len, &e) == 0) {
 		return true;
+	}
 	api_reply_error(call, &e);
 	return false;
 }
@@ -397,6 +459,9 @@ static void app_gone(struct http_request *rq)
 	if (call->upload)
 		stream_abort(call->upload);
 	call->upload = NULL;
+	if (call->content)
+		upload_abort(call->content);
+	call->content = NULL;
 	if (!call->waiting)
 		free(call);
 }

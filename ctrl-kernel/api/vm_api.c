@@ -45,31 +45,6 @@ struct vm *api_vm(struct api_call *call)
 	return NULL;
 }
 
-static void out_optional(struct out *o, const char *key, const char *value)
-{
-	if (*value)
-		out_str(o, key, value);
-	else
-		out_null(o, key);
-}
-
-static void write_boot(struct out *o, const struct vm_spec *spec)
-{
-	out_object(o, "boot");
-	out_str(o, "kernel", spec->kernel);
-	out_optional(o, "initrd", spec->initrd);
-	out_str(o, "cmdline", spec->cmdline);
-	out_array(o, "modules");
-	for (unsigned i = 0; i < spec->n_modules; i++) {
-		out_object(o, NULL);
-		out_str(o, "image", spec->modules[i].image);
-		out_str(o, "string", spec->modules[i].string);
-		out_close(o, '}');
-	}
-	out_close(o, ']');
-	out_close(o, '}');
-}
-
 void vm_write(struct out *o, const char *key, const struct vm *vm)
 {
 	static const char *const pending[] = {"", "start", "reset", "save", "restore"};
@@ -77,14 +52,8 @@ void vm_write(struct out *o, const char *key, const struct vm *vm)
 
 	vm_uuid_text(vm->uuid, uuid);
 	out_object(o, key);
-	out_str(o, "name", vm->spec.name);
 	out_str(o, "uuid", uuid);
-	out_u64(o, "vcpus", vm->spec.vcpus);
-	out_u64(o, "memory", vm->spec.memory);
-	write_boot(o, &vm->spec);
-	out_u64(o, "weight", vm->spec.weight);
-	out_u64(o, "cap", vm->spec.cap);
-	out_bool(o, "autostart", vm->spec.autostart);
+	vmspec_write(o, &vm->spec);
 	out_str(o, "state", vm_state_name(vm->state));
 	out_object(o, "reason");
 	out_str(o, "code", vm->reason_code);

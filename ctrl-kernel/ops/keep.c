@@ -7,14 +7,16 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/keep_ram.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define MAGIC 0x45524f5453ull          /* "STORE" */
 #define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
 
 enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
-_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_JOBS, "slots of hv");
+_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_RAM_0, "slots of hv");
 
 struct image_record {
 	uint32_t live, source, hashed;
@@ -24,7 +26,7 @@ struct image_record {
 };
 
 struct vm_now { /* what changes */
-	uint32_t state, pending, hv_id, reserved;
+	uint32_t state, pending, hv_id, starts;
 	uint64_t changed_ns;
 	char reason_code[24], reason[256], start_error[256];
 };
@@ -33,7 +35,9 @@ struct vm_record {
 	uint32_t live, current; /* of now[] */
 	uint64_t order;         /* of definition */
 	uint8_t uuid[16];
-	struct vm_spec spec;
+	uint32_t spec_current; /* of spec[] */
+	uint32_t reserved;
+	struct vm_spec spec[2];
 	struct vm_now now[2];
 };
 
@@ -44,8 +48,8 @@ struct store {
 	struct image_record images[IMAGE_RECORDS];
 };
 
-_Static_assert(KEEP_VERSION == 1 && KEEP_OLDEST == 1 && sizeof(struct store) == 32920 &&
-		       sizeof(struct image_record) == 128 && sizeof(struct vm_record) == 4448,
+_Static_assert(KEEP_VERSION == 2 && KEEP_OLDEST == 2 && sizeof(struct store) == 32920 &&
+		       sizeof(struct image_record) == 128 && sizeof(struct vm_record) == 14888,
 	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
@@ -96,10 +100,10 @@ static bool map_head(void)
 	return store != NULL;
 }
 
-static void head_write(void)
+static void head_write(uint32_t version)
 {
 	store->vm_bytes = sizeof(struct vm_record);
-	store->version = KEEP_VERSION;
+	store->version = version;
 	store->magic = MAGIC;
 }
 
@@ -115,9 +119,9 @@ static bool find(void)
 		pages = info & 0xffffffffffffull;
 	if (pages < HEAD_PAGES || !map_head())
 		rt_die("what the instance before left cannot be mapped");
-	if (store->version == KEEP_VERSION &&
+	if (store->version >= KEEP_OLDEST && store->version <= KEEP_VERSION &&
 	    (store->magic == MAGIC || store->vm_bytes == sizeof(struct vm_record))) {
-		head_write(); /* one of them may be damaged */
+		head_write(store->version); /* one of the others may be damaged */
 		return true;
 	}
 	rt_die("what the instance before left has version %u, not %u", store->version,
@@ -133,7 +137,7 @@ static void make(void)
 	mem = (uint32_t)handle;
 	if (grow(HEAD_PAGES) || !map_head())
 		rt_die("no memory for the store");
-	head_write();
+	head_write(KEEP_VERSION);
 }
 
 void keep_init(void)
@@ -154,6 +158,12 @@ void keep_ready(void)
 {
 	if (!found && hv_mem_keep(mem, SLOT_STORE))
 		rt_die("the store cannot be kept");
+}
+
+void keep_convert(void)
+{
+	if (store)
+		head_write(KEEP_VERSION);
 }
 
 /* ---- images ---- */
@@ -219,6 +229,7 @@ static void write_now(const struct vm *vm, struct vm_now *n)
 	n->state = vm->state;
 	n->pending = vm->pending;
 	n->hv_id = vm->hv_id;
+	n->starts = vm->starts;
 	n->changed_ns = vm->changed_ns;
 	memcpy(n->reason_code, vm->reason_code, sizeof(n->reason_code));
 	memcpy(n->reason, vm->reason, sizeof(n->reason));
@@ -238,6 +249,19 @@ void keep_vm_update(const struct vm *vm)
 	__atomic_store_n(&rec->current, other, __ATOMIC_RELEASE);
 }
 
+void keep_vm_respec(const struct vm *vm)
+{
+	struct vm_record *rec;
+	uint32_t other;
+
+	if (vm->keep == KEEP_NONE)
+		return;
+	rec = records[vm->keep];
+	other = 1 - rec->spec_current;
+	rec->spec[other] = vm->spec;
+	__atomic_store_n(&rec->spec_current, other, __ATOMIC_RELEASE);
+}
+
 int keep_vm(struct vm *vm, struct ops_error *e)
 {
 	if (!store)
@@ -252,7 +276,8 @@ int keep_vm(struct vm *vm, struct ops_error *e)
 			continue;
 		rec->order = store->next_order++;
 		memcpy(rec->uuid, vm->uuid, sizeof(rec->uuid));
-		rec->spec = vm->spec;
+		rec->spec[0] = vm->spec;
+		rec->spec_current = 0;
 		rec->current = 0;
 		write_now(vm, &rec->now[0]);
 		__atomic_store_n(&rec->live, 1, __ATOMIC_RELEASE);
@@ -316,12 +341,14 @@ static bool image_fits(const struct image_record *rec, uint32_t object)
 
 static bool spec_sane(const struct vm_spec *s)
 {
-	uint8_t autostart; /* a bool may be read only when it is one */
+	uint8_t autostart, from_boot; /* a bool may be read only when it is one */
 
 	memcpy(&autostart, &s->autostart, sizeof(autostart));
+	memcpy(&from_boot, &s->from_boot, sizeof(from_boot));
 	if (!name_sane(s->name, true) || !name_sane(s->kernel, true) ||
 	    !name_sane(s->initrd, false) || !text_ends(s->cmdline, sizeof(s->cmdline)) ||
-	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) || autostart > 1)
+	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) || autostart > 1 ||
+	    from_boot > 1 || s->autostart_delay_s > AUTOSTART_DELAY_MAX_S)
 		return false;
 	for (unsigned i = 0; i < s->n_modules; i++)
 		if (!name_sane(s->modules[i].image, true) ||
@@ -329,12 +356,13 @@ static bool spec_sane(const struct vm_spec *s)
 			return false;
 	return s->vcpus >= 1 && s->vcpus <= HV_VCPUS_MAX && s->memory >= VM_MEMORY_MIN &&
 	       s->memory <= host_memory_total() && s->memory % HV_PAGE_SIZE == 0 &&
-	       s->weight >= 1 && s->weight <= VM_WEIGHT_MAX && s->cap <= VM_CAP_MAX;
+	       s->weight >= 1 && s->weight <= VM_WEIGHT_MAX && s->cap <= VM_CAP_MAX &&
+	       devices_sane(s);
 }
 
 static bool now_sane(const struct vm_now *n)
 {
-	return n->state <= VM_CRASHED && n->pending <= VM_RESTORING &&
+	return n->state <= VM_CRASHED && n->pending <= VM_RESTORING && n->starts <= 1 &&
 	       text_ends(n->reason_code, sizeof(n->reason_code)) &&
 	       text_ends(n->reason, sizeof(n->reason)) &&
 	       text_ends(n->start_error, sizeof(n->start_error));
@@ -342,8 +370,8 @@ static bool now_sane(const struct vm_now *n)
 
 static bool vm_sane(const struct vm_record *rec)
 {
-	return rec->live == 1 && rec->current <= 1 && spec_sane(&rec->spec) &&
-	       now_sane(&rec->now[rec->current]);
+	return rec->live == 1 && rec->current <= 1 && rec->spec_current <= 1 &&
+	       spec_sane(&rec->spec[rec->spec_current]) && now_sane(&rec->now[rec->current]);
 }
 
 bool keep_image_read(unsigned i, struct image *out)
@@ -373,6 +401,11 @@ bool keep_image_read(unsigned i, struct image *out)
 	return true;
 }
 
+static const struct vm_spec *spec_of(const struct vm_record *rec)
+{
+	return &rec->spec[rec->spec_current & 1];
+}
+
 /* Of records that are sane: does what only one VM can have belong to one before it, too? */
 static bool is_double(unsigned i)
 {
@@ -382,7 +415,7 @@ static bool is_double(unsigned i)
 		const struct vm_record *a = records[j];
 		uint32_t id = a->now[a->current & 1].hv_id;
 
-		if (a->live && (strcmp(a->spec.name, b->spec.name) == 0 ||
+		if (a->live && (strcmp(spec_of(a)->name, spec_of(b)->name) == 0 ||
 				memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0 ||
 				(id && id == b->now[b->current].hv_id)))
 			return true;
@@ -439,9 +472,10 @@ bool keep_vm_read(int after, struct vm *out, struct kept_vm *run)
 		return false;
 	rec = records[i];
 	n = &rec->now[rec->current];
-	out->spec = rec->spec;
+	out->spec = *spec_of(rec);
 	memcpy(out->uuid, rec->uuid, sizeof(out->uuid));
 	out->state = (enum vm_state)n->state;
+	out->starts = n->starts;
 	out->changed_ns = n->changed_ns;
 	memcpy(out->reason_code, n->reason_code, sizeof(out->reason_code));
 	memcpy(out->reason, n->reason, sizeof(out->reason));

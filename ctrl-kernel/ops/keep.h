@@ -7,6 +7,7 @@
  *   slot 1 + i            image i
  *   slot 1 + IMAGES + v   console ring of VM v
  *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
+ *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h); since version 2
  *
  * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
  * the old and then pointed to. So the store is consistent whenever the program dies.
@@ -26,13 +27,15 @@
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
-#define KEEP_VERSION 1
-#define KEEP_OLDEST 1
+#define KEEP_VERSION 2
+#define KEEP_OLDEST 2
 
 /* Finds the store of the instance before, or makes one. Once, before the calls below. */
 void keep_init(void);
 bool keep_found(void); /* there was one: recover, then keep_ready() */
 void keep_ready(void); /* from here on it counts; the boot modules are not given again */
+/* After CTRL_HEALTHY: an older store is of this program's version from here on. From 1 to 2 nothing else changes. */
+void keep_convert(void);
 
 /* image->keep, vm->keep say where; both are KEEP_NONE before. */
 int keep_image(struct image *image, struct ops_error *e) MUST_CHECK;
@@ -42,6 +45,7 @@ int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;
 void keep_vm_update(
 	const struct vm *vm); /* its state, its run or its pending action have changed */
+void keep_vm_respec(const struct vm *vm); /* its description has changed */
 void keep_vm_gone(struct vm *vm);
 
 /* ---- recovery (recover.c): what was live, each once; the record's objects come with it ---- */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/restore.h"
@@ -82,7 +83,8 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 	struct hv_host_info host;
 	uint64_t taken, spare;
 	uint64_t overhead = VM_PAGES + spec->vcpus * VCPU_PAGES + table_pages(run->ram_pages) +
-			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES;
+			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES +
+			    devices_io_pages(spec);
 
 	host_info(&host);
 	if (host.virt == HV_VIRT_NONE)
@@ -191,9 +193,11 @@ static int attach_pages(struct vm_run *run, unsigned slot, uint64_t pages, uint3
 
 	if (r)
 		return ops_fail_hv(e, r, "making the VM's shared pages");
-	r = hv_mem_grow((uint32_t)mem, pages, &now);
-	if (r == 0 && now < pages)
-		r = -HVE_NOMEM;
+	for (uint64_t before = 0; r == 0 && now < pages; before = now) {
+		r = hv_mem_grow((uint32_t)mem, pages, &now);
+		if (r == 0 && now <= before)
+			r = -HVE_NOMEM;
+	}
 	if (r == 0)
 		r = hv_vm_attach(run->hv_vm, slot, (uint32_t)mem);
 	if (r == 0) {
@@ -206,6 +210,7 @@ static int attach_pages(struct vm_run *run, unsigned slot, uint64_t pages, uint3
 
 static int attach_all(struct vm_run *run, struct ops_error *e)
 {
+	uint64_t io_pages = devices_io_pages(&run->vm->spec);
 	void *survivor, *config;
 	int r = hv_vm_attach(run->hv_vm, HV_SLOT_RAM, run->ram);
 
@@ -219,6 +224,8 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 	if (attach_pages(run, HV_SLOT_CONFIG, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE, &config, e))
 		return -1;
 	run->config = config;
+	if (io_pages && attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->io, e))
+		return -1;
 	return 0;
 }
 
@@ -270,6 +277,7 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	snprintf(c->cmdline, sizeof(c->cmdline), "%s", spec->cmdline);
 	c->test_hooks = run_test_hooks;
 	c->epoch_at_zero_ns = host_utc_ns(0);
+	devices_layout(spec, c);
 	if (grant_image(run, 0, &c->kernel, spec->kernel, e))
 		return -1;
 	for (unsigned i = 1; i < run->n_pinned; i++) {
@@ -417,6 +425,7 @@ int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, ui
 		  struct ops_error *e)
 {
 	struct vm_run *run = calloc(1, sizeof(*run));
+	uint64_t io_pages = devices_io_pages(&vm->spec);
 
 	if (!run)
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
@@ -428,7 +437,9 @@ int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, ui
 	vm->run = run;
 	run->status = run_map(run, HV_SLOT_SURVIVOR, 0, VMM_SURVIVOR_PAGES, HVP_READ);
 	run->config = run_map(run, HV_SLOT_CONFIG, 0, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE);
-	if (!run->status || !run->config)
+	if (io_pages)
+		run->io = run_map(run, HV_SLOT_IO, 0, io_pages, HVP_READ | HVP_WRITE);
+	if (!run->status || !run->config || (io_pages && !run->io))
 		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's shared pages are not there");
 	console_connect(&vm->console, hv_vm);
 	mirror_attach(&vm->console, vm->spec.name);
@@ -474,6 +485,8 @@ void run_end(struct vm *vm)
 		hv_vm_destroy(run->hv_vm);
 		hv_handle_close(run->hv_vm);
 	}
+	if (run->io)
+		rt_mem_unmap(run->io, devices_io_pages(&vm->spec));
 	if (run->config)
 		rt_mem_unmap(run->config, VMM_CONFIG_PAGES);
 	if (run->status)

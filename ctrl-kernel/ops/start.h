@@ -31,6 +31,7 @@ struct vm_run {
 	uint64_t ram_pages, mapped_pages;
 	uint64_t promised_pages;         /* of its RAM: passed the check, not yet taken */
 	struct vmm_config *config;       /* [owns] mapping */
+	void *io;                        /* [owns] mapping of the I/O area; NULL: it needs none */
 	const struct vmm_status *status; /* [owns] mapping; the vmm may write anything there */
 	uint32_t seen_changes, seen_resets;
 	unsigned n_pinned;

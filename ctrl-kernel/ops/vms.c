@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/keep.h"
@@ -157,13 +158,21 @@ static int check_size(const struct vm_spec *spec, struct ops_error *e)
 	return 0;
 }
 
-static int check_spec(const struct vm_spec *spec, struct ops_error *e)
+static int check_fields(const struct vm_spec *spec, struct ops_error *e)
 {
 	if (ops_name_check(spec->name, "name", e))
 		return -1;
 	if (looks_like_uuid(spec->name))
 		return ops_fail(e, OPS_INVALID, "name", "a name must not look like a UUID");
-	if (check_size(spec, e) || check_boot(spec, e))
+	if (spec->autostart_delay_s > AUTOSTART_DELAY_MAX_S)
+		return ops_fail(e, OPS_INVALID, "autostart_delay_s", "the delay is 0 to %u seconds",
+				AUTOSTART_DELAY_MAX_S);
+	return check_size(spec, e) || check_boot(spec, e) ? -1 : 0;
+}
+
+static int check_new(const struct vm_spec *spec, struct ops_error *e)
+{
+	if (check_fields(spec, e))
 		return -1;
 	if (vm_find(spec->name))
 		return ops_fail(e, OPS_EXISTS, "name", "there is a VM \"%s\" already", spec->name);
@@ -172,27 +181,67 @@ static int check_spec(const struct vm_spec *spec, struct ops_error *e)
 	return 0;
 }
 
-int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
+int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm **out,
+		 struct ops_error *e)
 {
 	struct vm *vm;
 
-	if (check_spec(spec, e))
+	if (check_new(spec, e))
 		return -1;
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 	vm->spec = *spec;
-	host_random(vm->uuid);
-	vm->uuid[6] = (uint8_t)((vm->uuid[6] & 0x0f) | 0x40); /* RFC 9562 5.4: version 4 */
-	vm->uuid[8] = (uint8_t)((vm->uuid[8] & 0x3f) | 0x80); /*   variant */
+	memcpy(vm->uuid, uuid, sizeof(vm->uuid));
 	vm->keep = KEEP_NONE;
 	vm_set_state(vm, VM_DEFINED, "defined", "not started yet");
-	if (keep_vm(vm, e)) {
+	if (devices_complete(&vm->spec, vm->uuid, e) || keep_vm(vm, e)) {
 		free(vm);
 		return -1;
 	}
 	vm_insert(vm);
 	*out = vm;
+	return 0;
+}
+
+int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
+{
+	uint8_t uuid[16];
+
+	host_random(uuid);
+	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* RFC 9562 5.4: version 4 */
+	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /*   variant */
+	return vm_define_as(spec, uuid, out, e);
+}
+
+/* But for what says when it starts by itself. */
+static bool same_machine(const struct vm_spec *a, const struct vm_spec *b)
+{
+	struct vm_spec other = *b;
+
+	other.autostart = a->autostart;
+	other.autostart_order = a->autostart_order;
+	other.autostart_delay_s = a->autostart_delay_s;
+	return memcmp(a, &other, sizeof(other)) == 0;
+}
+
+int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e)
+{
+	struct vm_spec next = *spec;
+
+	if (strcmp(next.name, vm->spec.name) != 0)
+		return ops_fail(e, OPS_INVALID, "name", "a VM keeps its name");
+	if (devices_complete(&next, vm->uuid, e))
+		return -1;
+	if (vm->run && !same_machine(&vm->spec, &next))
+		return ops_fail(e, OPS_WRONG_STATE, NULL,
+				"the VM is %s; of one that is not stopped only autostart, "
+				"autostart_order and autostart_delay_s can be changed",
+				vm_state_name(vm->state));
+	if (!vm->run && check_fields(&next, e))
+		return -1;
+	vm->spec = next;
+	keep_vm_respec(vm);
 	return 0;
 }
 

@@ -23,6 +23,8 @@
 #define VM_MEMORY_MIN (1ull << 20)
 #define VM_WEIGHT_DEFAULT 100u
 #define VM_WEIGHT_MAX 10000u
+#define VM_VOLUME_NAME_MAX 128u /* LVM2's */
+#define AUTOSTART_DELAY_MAX_S 3600u
 #define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
 
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
@@ -31,6 +33,28 @@ enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING, VM_SAVING, VM_RESTORING };
 struct vm_module {
 	char image[OPS_NAME_MAX];
 	char string[64];
+};
+
+/* Its source: a volume of a pool, or an image, which is read-only. A cdrom may have neither: nothing is in it. */
+struct vm_disk {
+	char id[OPS_NAME_MAX]; /* "": "disk0" ... by its place */
+	char pool[OPS_NAME_MAX], volume[VM_VOLUME_NAME_MAX];
+	char image[OPS_NAME_MAX];
+	char serial[VMM_SERIAL_MAX + 1];
+	uint64_t bytes_per_s; /* 0: no limit */
+	uint32_t ops_per_s;   /* 0: no limit */
+	bool read_only, cdrom;
+};
+
+struct vm_nic {
+	char id[OPS_NAME_MAX]; /* "": "nic0" ... by its place */
+	char network[OPS_NAME_MAX];
+	char mac[18];         /* "52:54:00:..."; "": made from the VM's UUID */
+	uint32_t vlan;        /* of an access port, 0: untagged */
+	uint64_t bytes_per_s; /* 0: no limit; what the guest sends, and what it gets, each */
+	uint32_t frames_per_s;
+	bool isolated;   /* hears of no other isolated port */
+	bool anti_spoof; /* sends from its own MAC only */
 };
 
 struct vm_spec {
@@ -45,6 +69,12 @@ struct vm_spec {
 	uint32_t weight;
 	uint32_t cap; /* percent of one CPU, 0: none */
 	bool autostart;
+	bool from_boot; /* by socle.json of the boot modules: its definition lasts with them, and nowhere else */
+	uint32_t autostart_order;   /* lower first */
+	uint32_t autostart_delay_s; /* before it, after the one before */
+	uint32_t n_disks, n_nics;
+	struct vm_disk disks[VMM_DISKS_MAX];
+	struct vm_nic nics[VMM_NICS_MAX];
 };
 
 struct vm_stats {
@@ -63,6 +93,7 @@ struct vm {
 	char reason_code[24]; /* why it is in this state */
 	char reason[256];
 	uint64_t changed_ns;   /* monotonic: when it got there */
+	bool starts;           /* autostart.h: it is still to be started by itself */
 	char start_error[256]; /* why the last start failed; "": it did not */
 	struct vm_stats stats; /* refreshed by vm_stats() */
 	int keep;              /* keep.h */
@@ -83,6 +114,11 @@ void vm_uuid_text(const uint8_t uuid[16], char out[37]);
 
 void vm_spec_default(struct vm_spec *spec);
 int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e) MUST_CHECK;
+/* The same with the identity that it had before the host was switched off. */
+int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm **out,
+		 struct ops_error *e) MUST_CHECK;
+/* Another description for a VM of that name. While it runs only the automatic start may differ. */
+int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e) MUST_CHECK;
 int vm_delete(struct vm *vm, struct ops_error *e) MUST_CHECK;
 const struct vm_stats *vm_stats(struct vm *vm);
 void vm_insert(struct vm *vm); /* recovery: behind the others */

@@ -114,6 +114,11 @@ static inline int hv_mem_phys(uint32_t mem, uint64_t page_off, uint64_t *hpa)
 {
 	return hv_call(HVC_MEM_PHYS, mem, page_off, 0, 0, 0, 0, hpa);
 }
+static inline int hv_mem_spans(uint32_t mem, uint64_t page_off, struct hv_span *out, unsigned n,
+			       uint64_t *written)
+{
+	return hv_call(HVC_MEM_SPANS, mem, page_off, (uint64_t)(uintptr_t)out, n, 0, 0, written);
+}
 static inline int hv_mem_info(uint32_t mem, uint64_t *pages_and_flags)
 {
 	return hv_call(HVC_MEM_INFO, mem, 0, 0, 0, 0, 0, pages_and_flags);
@@ -203,9 +208,9 @@ static inline int hv_vm_next(uint32_t above_id, uint64_t *vm)
 	return hv_call(HVC_VM_NEXT, above_id, 0, 0, 0, 0, 0, vm);
 }
 
-static inline int hv_vm_notify(uint32_t vm)
+static inline int hv_vm_notify(uint32_t vm, enum hv_notify what)
 {
-	return hv_call(HVC_VM_NOTIFY, vm, 0, 0, 0, 0, 0, NULL);
+	return hv_call(HVC_VM_NOTIFY, vm, what, 0, 0, 0, 0, NULL);
 }
 static inline int hv_vm_adopt(uint32_t vm, const struct hv_vm_adopt *in, uint64_t *prog)
 {

@@ -25,9 +25,9 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 3u
+#define STATE_VERSION 4u
 
-#define PCI_SLOTS 8u /* functions kept; devices beyond read all ones */
+#define PCI_SLOTS 16u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
 #define CMOS_BYTES 128u
 

@@ -70,13 +70,23 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 			    len); /* NOENT: the instance before came so far */
 }
 
+void vm_io_tell(void)
+{
+	(void)hv_vm_notify(vm_handle, HV_NOTIFY_IO); /* nobody there: the next one looks */
+}
+
+void *vm_io_page(uint32_t page)
+{
+	return (char *)VMM_IO_VA + (uint64_t)page * HV_PAGE_SIZE;
+}
+
 /* ---- status ---- */
 
 void vm_tell(void)
 {
 	__atomic_store_n(&the_status->changes, the_status->changes + 1, __ATOMIC_RELEASE);
 	/* It may be gone: its next instance reads the status. */
-	(void)hv_vm_notify(vm_handle);
+	(void)hv_vm_notify(vm_handle, HV_NOTIFY_STATUS);
 }
 
 static void phase_set(enum vmm_phase phase)
@@ -137,6 +147,9 @@ static void memory_attach(void)
 		rt_die("the configuration has another version than this program");
 	ram = (struct guest){(uint8_t *)VMM_RAM_VA, the_vm.config->ram_bytes};
 	the_vm.ram = &ram;
+	if (the_vm.config->io_pages)
+		slot_map(HV_SLOT_IO, the_vm.config->io_pages, VMM_IO_VA, HVP_READ | HVP_WRITE,
+			 "I/O area");
 	slot_map(HV_SLOT_RAM, ram.bytes / HV_PAGE_SIZE, VMM_RAM_VA, HVP_READ | HVP_WRITE, "RAM");
 }
 

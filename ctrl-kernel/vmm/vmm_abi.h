@@ -13,19 +13,26 @@
 
 #include <stdint.h>
 
-#define VMM_CONFIG_VERSION 3u
+#define VMM_CONFIG_VERSION 4u
 #define VMM_MODULES_MAX 8u
 #define VMM_CMDLINE_MAX 2048u
 #define VMM_CONFIG_PAGES 2u
-#define VMM_SURVIVOR_PAGES 4u       /* status page + device state */
+#define VMM_SURVIVOR_PAGES 6u /* status page + device state */
+#define VMM_DISKS_MAX 8u
+#define VMM_NICS_MAX 4u
+#define VMM_IO_QUEUES_MAX 4u /* of a disk; pairs of a NIC: fewer, it has one for control too */
+#define VMM_SERIAL_MAX 20u   /* as virtio 1.2, 5.2.6: not terminated when full */
 #define VMM_RAM_VA 0x10000000000ull /* the vmm maps the RAM object here, linear */
+#define VMM_IO_VA 0x8000000000ull   /* and the I/O area (io_area.h) here */
 
 /* Event bits of the vmm program. */
 enum vmm_event {
 	VMM_EVENT_PARK = 0,
 	VMM_EVENT_DOORBELL = 1,
 	VMM_EVENT_STATE = 2,
-	VMM_EVENT_COMMAND = 3
+	VMM_EVENT_COMMAND = 3,
+	VMM_EVENT_IO =
+		4, /* something in the I/O area is done, or disks[], nics[] below have changed */
 };
 
 struct vmm_image {
@@ -33,6 +40,37 @@ struct vmm_image {
 	uint32_t reserved;
 	uint64_t bytes;
 	char string[64]; /* multiboot module string */
+};
+
+enum vmm_disk_flags {
+	VMM_DISK_READ_ONLY = 1,
+	VMM_DISK_WRITE_CACHE = 2, /* FLUSH has something to do */
+	VMM_DISK_CD = 4,          /* a medium that can be changed; bytes 0: none in it */
+};
+
+/* What ctrl changes while the VM runs it publishes by `changes`, its last store. */
+struct vmm_disk {
+	uint32_t present;
+	uint32_t flags;  /* enum vmm_disk_flags */
+	uint32_t queues; /* 1 .. VMM_IO_QUEUES_MAX */
+	uint32_t area;   /* page of the I/O area where its queues begin, IO_DISK_PAGES each */
+	uint64_t bytes;  /* a multiple of sector_bytes */
+	uint32_t sector_bytes, physical_bytes;
+	uint64_t discard_max; /* bytes, of DISCARD and WRITE_ZEROES; 0: neither */
+	char serial[VMM_SERIAL_MAX];
+	uint32_t changes;
+};
+
+struct vmm_nic {
+	uint32_t present;
+	uint32_t pairs; /* of queues */
+	uint32_t
+		area; /* page of the I/O area: receive 0, transmit 0, receive 1 ..., IO_NIC_PAGES each */
+	uint32_t mtu;
+	uint8_t mac[6];
+	uint8_t link; /* up */
+	uint8_t reserved;
+	uint32_t changes;
 };
 
 enum vmm_command {
@@ -62,6 +100,10 @@ struct vmm_config {
 	uint64_t epoch_at_zero_ns; /* UTC ns at monotonic 0, for the RTC */
 	uint32_t command_seq;      /* ctrl raises it after writing command */
 	uint32_t command;          /* enum vmm_command, and a seed */
+	uint32_t io_pages;         /* of the I/O area; 0: the VM has none */
+	uint32_t reserved;
+	struct vmm_disk disks[VMM_DISKS_MAX];
+	struct vmm_nic nics[VMM_NICS_MAX];
 	char cmdline[VMM_CMDLINE_MAX];
 };
 _Static_assert(sizeof(struct vmm_config) <= VMM_CONFIG_PAGES * 4096, "config pages");

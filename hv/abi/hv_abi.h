@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define HV_ABI_VERSION 3
+#define HV_ABI_VERSION 4
 #define HV_PAGE_SIZE 4096u
 
 enum hv_error {
@@ -70,6 +70,9 @@ enum hv_call {
 	HVC_MEM_INFO = 21, /* (mem) -> pages | flags << 48 */
 	HVC_MEM_KEEP = 22, /* (mem, slot): hv holds mem beyond the caller's death; mem 0 drops it */
 	HVC_MEM_KEPT = 23, /* (slot) -> new handle, with the rights of the one it was kept by */
+	HVC_MEM_SPANS =
+		24, /* (mem, page_off, struct hv_span *out, n <= HV_SPANS_MAX): where its pages from page_off on lie, for
+			      * DMA -> spans written; program right HW */
 
 	/* hardware; the program needs HVPR_HW */
 	HVC_MMIO_MAP =
@@ -124,7 +127,7 @@ enum hv_call {
 		71, /* (vm): vCPUs and platform devices to power-on state; state STOPPED; claims and memory stay */
 
 	HVC_VM_NOTIFY =
-		72, /* (vm): the VM's owner, whichever instance that is, gets its state_bit */
+		72, /* (vm, HV_NOTIFY_*): the VM's owner, whichever instance that is, gets its state_bit or io_bit */
 
 	/* programs (program right HVPR_VM) */
 	HVC_PROG_CREATE = 80,  /* (struct hv_prog_create *in) -> handle; not yet running */
@@ -174,6 +177,14 @@ enum hv_call {
 
 #define HV_GROW_MAX 512u      /* pages a MEM_GROW call adds at most */
 #define HV_MAP_MAX (1u << 18) /* pages a MEM_MAP/VM_MAP call maps at most (1 GiB) */
+
+#define HV_SPANS_MAX 64u /* of a MEM_SPANS call */
+
+/* Pages that are contiguous in host-physical memory. */
+struct hv_span {
+	uint64_t hpa;
+	uint64_t pages;
+};
 
 /* Interrupt binding flags. */
 #define HVI_LEVEL 0x1u

@@ -52,6 +52,7 @@ enum hv_vm_slot {
 	HV_SLOT_RAM = 2,
 	HV_SLOT_SURVIVOR = 3, /* the vmm's device state */
 	HV_SLOT_CONFIG = 4,   /* the control kernel's description of the VM */
+	HV_SLOT_IO = 5,       /* requests of its devices to the control kernel */
 	HV_SLOTS = 8,
 };
 
@@ -63,14 +64,17 @@ struct hv_vm_create {
 		console; /* handle of an HVM_HV memory object of 1 + HV_CONSOLE_RING / 4096 pages */
 	uint32_t state_bit;        /* event bits the creator gets: the VM's state changed */
 	uint32_t console_bit;      /*   console output was added */
+	uint32_t io_bit;           /*   its vmm says HV_NOTIFY_IO */
 	char name[HV_VM_NAME_MAX]; /* for messages only */
 };
 
 struct hv_vm_adopt {
-	uint32_t state_bit, console_bit; /* as in hv_vm_create */
-	uint32_t death_bit;              /* of its vmm, as in hv_prog_create */
-	uint32_t reserved;
+	uint32_t state_bit, console_bit, io_bit; /* as in hv_vm_create */
+	uint32_t death_bit;                      /* of its vmm, as in hv_prog_create */
 };
+
+/* What VM_NOTIFY says to the owner. */
+enum hv_notify { HV_NOTIFY_STATUS = 0, HV_NOTIFY_IO = 1 };
 
 #define HV_EXIT_KINDS 24u
 
@@ -187,7 +191,7 @@ struct hv_vm_page {
 /* HVC_VM_CLAIM */
 enum hv_space { HV_SPACE_PIO = 0, HV_SPACE_MMIO = 1 };
 enum hv_claim { HV_CLAIM_PARK = 0, HV_CLAIM_DOORBELL = 1 /* writes ring, reads park */ };
-#define HV_CLAIMS_MAX 64u
+#define HV_CLAIMS_MAX 88u
 
 /* ---- guest console ring ------------------------------------------------------------------------------
  * Page 0 is struct hv_console, then HV_CONSOLE_RING bytes. hv writes at head % size, readers keep their own

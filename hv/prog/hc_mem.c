@@ -2,10 +2,13 @@
 /* Hypercalls about memory objects: made, grown, mapped, asked. */
 #include "hv/prog/hypercall.h"
 
+#include "hv/mm/user.h"
+
 /* Page-table entries that one MEM_MAP or VM_MAP may write: with interrupts off, so about a millisecond. */
 #define LEAVES_MAX 16384u
 #define LARGE_PAGES (LARGE_SIZE / PAGE_SIZE)
 #define INFO_FLAGS_SHIFT 48
+#define SPAN_LEAVES_MAX 4096u /* looked at by one MEM_SPANS */
 
 uint32_t rights_for(uint64_t prot)
 {
@@ -106,6 +109,36 @@ int hc_mem_phys(struct prog *p, struct object *o, uint64_t *value)
 	err = mem_lookup(as_mem(o), arg1(p), &hpa, &run);
 	if (err == 0)
 		*value = hpa;
+	return err;
+}
+
+/* Leaves that follow each other in host-physical memory are one span. */
+int hc_mem_spans(struct prog *p, struct object *o, uint64_t *value)
+{
+	struct hv_span span[HV_SPANS_MAX];
+	uint64_t page = arg1(p), room = arg3(p), n = 0, run;
+	hpa_t hpa;
+	int err;
+
+	if (room == 0 || room > HV_SPANS_MAX)
+		return -HVE_INVAL;
+	err = mem_lookup(as_mem(o), page, &hpa, &run);
+	if (err != 0)
+		return err;
+	for (unsigned leaves = 0; leaves < SPAN_LEAVES_MAX; leaves++) {
+		if (n > 0 && span[n - 1].hpa + span[n - 1].pages * PAGE_SIZE == hpa)
+			span[n - 1].pages += run;
+		else if (n < room)
+			span[n++] = (struct hv_span){hpa, run};
+		else
+			break;
+		page += run;
+		if (mem_lookup(as_mem(o), page, &hpa, &run) != 0)
+			break;
+	}
+	err = user_write(arg2(p), span, n * sizeof(span[0]));
+	if (err == 0)
+		*value = n;
 	return err;
 }
 

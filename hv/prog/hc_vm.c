@@ -19,7 +19,8 @@ static int check_create(struct prog *p, struct hv_vm_create *in, struct object *
 		if (in->name[i] < ' ' || in->name[i] > '~')
 			in->name[i] = '?';
 	if (in->weight < SCHED_WEIGHT_MIN || in->weight > SCHED_WEIGHT_MAX || in->cap > CAP_MAX ||
-	    in->state_bit >= HV_EVENT_BITS || in->console_bit >= HV_EVENT_BITS)
+	    in->state_bit >= HV_EVENT_BITS || in->console_bit >= HV_EVENT_BITS ||
+	    in->io_bit >= HV_EVENT_BITS)
 		return -HVE_INVAL;
 	return handle_find(p, in->console, OBJECT_MEM, HVR_READ | HVR_WRITE, console);
 }
@@ -39,7 +40,7 @@ int hc_vm_create(struct prog *p, struct object *o, uint64_t *value)
 		err = vm_create(&in, as_mem(console), &vm);
 	if (err != 0)
 		return err;
-	notify_owner(vm, p, in.state_bit, in.console_bit);
+	notify_owner(vm, p, in.state_bit, in.console_bit, in.io_bit);
 	err = answer_handle(p, &vm->obj, HVR_ALL, value);
 	if (err != 0)
 		vm_destroy(vm);
@@ -138,7 +139,7 @@ static uint32_t slot_rights(struct prog *p, uint64_t slot)
 	static const uint8_t vmm_rights[HV_SLOTS] = {
 		[HV_SLOT_PAGE] = HVR_READ | HVR_WRITE, [HV_SLOT_CONSOLE] = HVR_READ,
 		[HV_SLOT_RAM] = HVR_READ | HVR_WRITE,  [HV_SLOT_SURVIVOR] = HVR_READ | HVR_WRITE,
-		[HV_SLOT_CONFIG] = HVR_READ,
+		[HV_SLOT_CONFIG] = HVR_READ,           [HV_SLOT_IO] = HVR_READ | HVR_WRITE,
 	};
 
 	if (handle_rights(p, arg0(p)) & HVR_OWN)
@@ -239,7 +240,7 @@ int hc_vm_adopt(struct prog *p, struct object *o, uint64_t *value)
 	if (user_read(&in, arg1(p), sizeof(in)) != 0)
 		return -HVE_FAULT;
 	if (in.state_bit >= HV_EVENT_BITS || in.console_bit >= HV_EVENT_BITS ||
-	    in.death_bit >= HV_EVENT_BITS)
+	    in.io_bit >= HV_EVENT_BITS || in.death_bit >= HV_EVENT_BITS)
 		return -HVE_INVAL;
 	vmm = notify_adopt(as_vm(o), p, &in);
 	if (!vmm)
@@ -373,7 +374,11 @@ int hc_vm_reset(struct prog *p, struct object *o, uint64_t *value)
 
 int hc_vm_notify(struct prog *p, struct object *o, uint64_t *value)
 {
-	(void)p, (void)value;
-	notify_of_status(as_vm(o));
+	uint64_t what = arg1(p);
+
+	(void)value;
+	if (what != HV_NOTIFY_STATUS && what != HV_NOTIFY_IO)
+		return -HVE_INVAL;
+	notify_of(as_vm(o), (enum hv_notify)what);
 	return 0;
 }

@@ -31,6 +31,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_MEM_MAP] = CALL(hc_mem_map, OBJECT_MEM, 0, 0, false),
 	[HVC_MEM_UNMAP] = CALL(hc_mem_unmap, 0, 0, 0, false),
 	[HVC_MEM_PHYS] = CALL(hc_mem_phys, OBJECT_MEM, R_R, HVPR_HW, false),
+	[HVC_MEM_SPANS] = CALL(hc_mem_spans, OBJECT_MEM, R_R, HVPR_HW, false),
 	[HVC_MEM_INFO] = CALL(hc_mem_info, OBJECT_MEM, R_R, 0, false),
 	[HVC_MEM_KEEP] = CALL(hc_mem_keep, 0, 0, HVPR_VM, true),
 	[HVC_MEM_KEPT] = CALL(hc_mem_kept, 0, 0, HVPR_VM, true),

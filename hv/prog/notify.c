@@ -60,12 +60,14 @@ static void connect(struct vm *vm)
 	n->ctx = vm;
 }
 
-void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit)
+void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit,
+		  uint32_t io_bit)
 {
 	spin_lock(&vm->lock);
 	vm->notify.owner = p;
 	vm->notify.owner_state_bit = (uint8_t)state_bit;
 	vm->notify.owner_console_bit = (uint8_t)console_bit;
+	vm->notify.owner_io_bit = (uint8_t)io_bit;
 	connect(vm);
 	spin_unlock(&vm->lock);
 }
@@ -84,11 +86,14 @@ int notify_vmm(struct vm *vm, struct prog *p)
 	return err;
 }
 
-void notify_of_status(struct vm *vm)
+void notify_of(struct vm *vm, enum hv_notify what)
 {
+	const struct vm_notify *n = &vm->notify;
+
 	spin_lock(&vm->lock);
-	if (vm->notify.owner)
-		prog_events_post(vm->notify.owner, bit(vm->notify.owner_state_bit));
+	if (n->owner)
+		prog_events_post(n->owner,
+				 bit(what == HV_NOTIFY_IO ? n->owner_io_bit : n->owner_state_bit));
 	spin_unlock(&vm->lock);
 }
 
@@ -96,7 +101,7 @@ struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adop
 {
 	struct prog *vmm, *before = NULL;
 
-	notify_owner(vm, p, in->state_bit, in->console_bit);
+	notify_owner(vm, p, in->state_bit, in->console_bit, in->io_bit);
 	spin_lock(&vm->lock);
 	vmm = vm->notify.vmm;
 	if (vmm) {

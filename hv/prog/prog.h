@@ -159,9 +159,10 @@ int space_unmap(struct prog *p, uva_t va, uint64_t pages) MUST_CHECK;
 int space_brk(struct prog *p, uva_t end) MUST_CHECK;
 
 /* notify.c: VM -> programs */
-void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit);
+void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit,
+		  uint32_t io_bit);
 int notify_vmm(struct vm *vm, struct prog *p) MUST_CHECK; /* EXIST: it has one */
-void notify_of_status(struct vm *vm); /* its owner: something about it has changed */
+void notify_of(struct vm *vm, enum hv_notify what);       /* its owner */
 /* p becomes the VM's owner and its vmm's parent -> that vmm, counted; NULL: there is none. */
 struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adopt *in);
 void notify_forget(struct prog *p); /* all VMs */

@@ -26,7 +26,7 @@ struct vm_notify {
 	/* prog/'s: who that is, and the owner's event bits (a vmm's are in its struct prog). Not counted: programs
 	 * take themselves out before they end. */
 	struct prog *owner, *vmm;
-	uint8_t owner_state_bit, owner_console_bit;
+	uint8_t owner_state_bit, owner_console_bit, owner_io_bit;
 };
 
 /* The claims of one space, sorted by base, never overlapping. Readers take no lock: they look twice at seq (claim.c). */

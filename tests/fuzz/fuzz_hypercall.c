@@ -335,17 +335,20 @@ void prog_kill(struct prog *p)
 	p->state = HV_PROG_DEAD;
 	handle_close_all(p);
 }
-void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit)
+void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit,
+		  uint32_t io_bit)
 {
-	MUST(p == &caller && state_bit < 64 && console_bit < 64);
+	MUST(p == &caller && state_bit < 64 && console_bit < 64 && io_bit < 64);
 }
 struct prog *notify_adopt(struct vm *vm, struct prog *p, const struct hv_vm_adopt *in)
 {
-	MUST(p == &caller && in->state_bit < 64 && in->console_bit < 64 && in->death_bit < 64);
+	MUST(p == &caller && in->state_bit < 64 && in->console_bit < 64 && in->io_bit < 64 &&
+	     in->death_bit < 64);
 	return NULL;
 }
-void notify_of_status(struct vm *vm)
+void notify_of(struct vm *vm, enum hv_notify what)
 {
+	MUST(what == HV_NOTIFY_STATUS || what == HV_NOTIFY_IO);
 }
 void ctrl_modules_given(void)
 {

@@ -240,6 +240,27 @@ static void check_heap(void)
 	CHECK(hv_brk(HV_VA_BRK_END, &other), -HVE_LIMIT);
 }
 
+/* Where an object that was grown in one step (HVM_DMA) lies: one span, from wherever one asks. */
+static void check_spans(uint32_t mem, uint64_t pages)
+{
+	struct hv_span span[2] = {{0}};
+	uint64_t n = 0, phys = 0;
+
+	CHECK(hv_mem_phys(mem, 0, &phys), 0);
+	CHECK(hv_mem_spans(mem, 0, span, 2, &n), 0);
+	CHECK(n, 1);
+	CHECK(span[0].hpa == phys, 1);
+	CHECK(span[0].pages == pages, 1);
+	CHECK(hv_mem_spans(mem, pages - 1, span, 1, &n), 0);
+	CHECK(span[0].hpa == phys + (pages - 1) * HV_PAGE_SIZE, 1);
+	CHECK(span[0].pages, 1);
+	CHECK(hv_mem_spans(mem, pages, span, 1, &n), -HVE_INVAL);
+	CHECK(hv_mem_spans(mem, 0, span, 0, &n), -HVE_INVAL);
+	CHECK(hv_mem_spans(mem, 0, span, HV_SPANS_MAX + 1, &n), -HVE_INVAL);
+	CHECK(hv_mem_spans(mem, 0, (void *)HV_VA_INFO, 1, &n), -HVE_FAULT); /* read-only */
+	CHECK(hv_mem_spans(rt_info()->self, 0, span, 1, &n), -HVE_HANDLE);
+}
+
 static void check_memory(void)
 {
 	uint64_t h = 0, now = 0, info = 0, phys = 0, objects = objects_now();
@@ -287,6 +308,7 @@ static void check_memory(void)
 	CHECK(hv_mem_grow((uint32_t)h, 5, &now), 0);
 	CHECK(hv_mem_phys((uint32_t)h, 4, &phys), 0);
 	CHECK(hv_mem_phys((uint32_t)h, 5, &phys), -HVE_INVAL);
+	check_spans((uint32_t)h, 5);
 	CHECK(hv_handle_close((uint32_t)h), 0);
 }
 

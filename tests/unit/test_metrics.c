@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* /metrics: the text format's rules, and promtool's opinion where it is installed. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
@@ -36,6 +37,26 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: ctrl-kernel/api/disk_api.c
+// SRC: ctrl-kernel/ops/disks.c
+// SRC: ctrl-kernel/ops/disk_test.c
+// SRC: tests/unit/drive_fakes.c
+// SRC: ctrl-kernel/blk/*.c
+// SRC: ctrl-kernel/blk/*/*.c
+// SRC: ctrl-kernel/storage/*.c
+// SRC: ctrl-kernel/ops/download_volume.c
+// SRC: ctrl-kernel/ops/iobuf.c
+// SRC: ctrl-kernel/ops/keep_ram.c
+// SRC: ctrl-kernel/ops/pool_info.c
+// SRC: ctrl-kernel/ops/pools.c
+// SRC: ctrl-kernel/ops/rampool.c
+// SRC: ctrl-kernel/ops/upload_volume.c
+// SRC: ctrl-kernel/ops/volume_jobs.c
+// SRC: ctrl-kernel/api/content_api.c
+// SRC: ctrl-kernel/api/pool_api.c
+// SRC: ctrl-kernel/api/pool_metrics.c
+// SRC: ctrl-kernel/api/range.c
+// SRC: ctrl-kernel/api/volume_api.c
 // SRC: build/deps/src/cjson/cJSON.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/http.c

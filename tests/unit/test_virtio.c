@@ -314,7 +314,7 @@ static void bar_is(uint64_t base)
 		assert_in_range(claims[i].base, base, base + 0x3fff);
 		if (claims[i].kind == HV_CLAIM_DOORBELL) {
 			assert_int_equal(claims[i].base, base + NOTIFY);
-			assert_int_equal(claims[i].bit, SLOT * VIRTIO_BELLS);
+			assert_int_equal(claims[i].bit, VIRTIO_BELL(SLOT));
 			bells++;
 		} else {
 			parks++;

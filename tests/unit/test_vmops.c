@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operation layer's VMs against a fake hypervisor: lifecycle, errors at every step, nothing leaked. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/ops/autostart.c
+// SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
@@ -28,6 +30,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "tests/unit/fakehv.h"
+#include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/modules.h"
@@ -700,9 +703,13 @@ static void test_autostart(void **state)
 	(void)state;
 	spec.autostart = true;
 	assert_int_equal(vm_define(&spec, &one, &e), 0);
+	autostart_want(one);
 	strcpy(spec.name, "two");
 	assert_int_equal(vm_define(&spec, &two, &e), 0);
-	three = define("three");
+	autostart_want(two);
+	strcpy(spec.name, "three");
+	assert_int_equal(vm_define(&spec, &three, &e),
+			 0); /* asked for now, not by a configuration */
 	autostart_begin();
 	fake_loop();
 	assert_int_equal(one->pending, VM_STARTING);
@@ -715,6 +722,46 @@ static void test_autostart(void **state)
 	assert_int_equal(two->state, VM_RUNNING);
 	assert_int_equal(one->pending, VM_IDLE);
 	assert_int_equal(three->state, VM_DEFINED);
+	assert_false(one->starts || two->starts || three->starts);
+}
+
+/* By order, not by definition; a delay is waited for; who was started by hand meanwhile is left alone. */
+static void test_autostart_order(void **state)
+{
+	struct vm_spec spec = spec_for("last");
+	struct vm *last, *first, *manual;
+	struct ops_error e;
+
+	(void)state;
+	spec.autostart = true;
+	spec.autostart_order = 9;
+	assert_int_equal(vm_define(&spec, &last, &e), 0);
+	strcpy(spec.name, "manual");
+	spec.autostart_order = 5;
+	assert_int_equal(vm_define(&spec, &manual, &e), 0);
+	strcpy(spec.name, "first");
+	spec.autostart_order = 1;
+	spec.autostart_delay_s = 2;
+	assert_int_equal(vm_define(&spec, &first, &e), 0);
+	autostart_want(last);
+	autostart_want(manual);
+	autostart_want(first);
+	autostart_begin();
+	fake_loop();
+	assert_int_equal(first->pending, VM_IDLE); /* its delay */
+	fake_advance(1999999999);
+	fake_loop();
+	assert_int_equal(first->pending, VM_IDLE);
+	fake_advance(1);
+	fake_loop();
+	assert_int_equal(first->pending, VM_STARTING);
+	assert_int_equal(last->pending, VM_IDLE);
+	vmm_says(VMM_FAILED, "no");
+	fake_loop();
+	assert_int_equal(manual->pending, VM_STARTING);
+	vmm_says(VMM_FAILED, "no");
+	fake_loop();
+	assert_int_equal(last->pending, VM_STARTING);
 }
 
 int main(void)
@@ -738,6 +785,7 @@ int main(void)
 		cmocka_unit_test(test_module_names),
 		T(test_modules),
 		T(test_autostart),
+		T(test_autostart_order),
 		T(test_start_big),
 	};
 

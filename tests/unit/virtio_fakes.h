@@ -296,7 +296,7 @@ static inline void driver_start(uint64_t features, bool msix)
 /* hv has taken the doorbell's write. */
 static inline void ring(void)
 {
-	virtio_doorbells(1ull << SLOT * VIRTIO_BELLS);
+	virtio_doorbells(1ull << VIRTIO_BELL(SLOT));
 }
 
 /* Bytes that nobody left as they were. */

@@ -39,7 +39,7 @@ void virtio_resume(struct vm *vm)
 void virtio_doorbells(uint64_t word)
 {
 	for (; word; word &= word - 1) {
-		unsigned bit = (unsigned)__builtin_ctzll(word), slot = bit / VIRTIO_BELLS;
+		unsigned bit = (unsigned)__builtin_ctzll(word), slot = 1 + bit / VIRTIO_BELLS;
 
 		if (slot < PCI_SLOTS && devices[slot].ops)
 			transport_doorbell(&devices[slot], bit % VIRTIO_BELLS);

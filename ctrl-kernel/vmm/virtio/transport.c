@@ -27,7 +27,7 @@ enum bar {
 };
 enum { BELLS = VIRTIO_BELLS, BELL_BYTES = 0x400, BELL_STEP = 4 /* notify_off_multiplier */ };
 _Static_assert(VIRTIO_QUEUES_MAX <= BELLS * (BELL_BYTES / BELL_STEP), "an address for each queue");
-_Static_assert(PCI_SLOTS *BELLS <= 63, "bits of hv_vm_page.doorbells; the last is a test's");
+_Static_assert(VIRTIO_BELL(PCI_SLOTS) <= 63, "bits of hv_vm_page.doorbells; the last is a test's");
 _Static_assert(BELLS + 1 <= PCI_REGIONS_MAX, "regions");
 
 /* Capabilities in configuration space: one behind the other. */
@@ -472,7 +472,7 @@ void transport_attach(struct virtio_device *d)
 	for (unsigned i = 0; i < BELLS && i < d->ops->n_queues; i++)
 		f.regions[f.n_regions++] = (struct pci_region){BAR_NOTIFY + i * BELL_BYTES,
 							       BELL_BYTES, HV_CLAIM_DOORBELL,
-							       d->slot * BELLS + i};
+							       VIRTIO_BELL(d->slot) + i};
 	pci_function_attach(d->slot, &f);
 	power_on_set(d);
 	pci_config_mask(d->slot, MSIX_CONTROL, MSIX_ENABLE | MSIX_MASK_ALL, 2);

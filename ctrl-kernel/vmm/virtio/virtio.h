@@ -19,7 +19,8 @@
 #define VIRTIO_VERSION_1 (1ull << 32)
 #define VIRTIO_RING_RESET (1ull << 40)
 #define VIRTIO_TURN 32u /* chains */
-#define VIRTIO_BELLS 4u /* doorbell bits of a device: slot * VIRTIO_BELLS on */
+#define VIRTIO_BELLS 4u /* doorbell bits of a device; slot 0, the bridge, has none */
+#define VIRTIO_BELL(slot) (((slot)-1u) * VIRTIO_BELLS)
 
 #define VIRTIO_RESETTING 0x100u /* in virtio_device_state.status, beside the register's bits */
 

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See ioqueue.h. */
+#include "ctrl-kernel/backend/ioqueue.h"
+
+#include <string.h>
+
+#define FORM_WRONG UINT32_MAX
+
+static void tell_order(struct ioqueue *q, unsigned i)
+{
+	q->shared->order[q->order_tail++ % IO_ENTRIES_MAX] = (uint16_t)i;
+	__atomic_store_n(&q->shared->order_tail, q->order_tail, __ATOMIC_RELEASE);
+}
+
+/* What the instance before finished it may not have come to tell of: so all that is finished is told of again. Whoever has
+ * seen it takes no notice. */
+void ioqueue_attach(struct ioqueue *q, struct io_queue *shared, unsigned entries,
+		    unsigned record_bytes)
+{
+	*q = (struct ioqueue){
+		.shared = shared,
+		.entries = entries,
+		.record_bytes = record_bytes,
+		.max_segs = (record_bytes - (unsigned)sizeof(struct io_record)) /
+			    (unsigned)sizeof(struct io_seg),
+		.order_tail = __atomic_load_n(&shared->order_tail, __ATOMIC_RELAXED),
+	};
+	for (unsigned w = 0; w < IO_WORDS; w++)
+		q->done[w] = __atomic_load_n(&shared->done[w], __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < entries; i++) {
+		uint64_t word = __atomic_load_n(&shared->submitted[i / 64], __ATOMIC_ACQUIRE);
+
+		if (!((word ^ q->done[i / 64]) >> i % 64 & 1))
+			tell_order(q, i);
+	}
+}
+
+/* Of the copy. */
+static bool form_ok(const struct ioqueue *q, const struct io_request *r)
+{
+	uint64_t sum = 0;
+
+	if (r->record.n_segs > q->max_segs)
+		return false;
+	for (unsigned i = 0; i < r->record.n_segs; i++) {
+		if (r->seg[i].bytes == 0)
+			return false;
+		sum += r->seg[i].bytes;
+	}
+	return r->record.n_segs == 0 || sum == r->record.bytes;
+}
+
+static void copy(struct ioqueue *q, unsigned i, struct io_request *out)
+{
+	const struct io_record *from = io_record(q->shared, i, q->record_bytes);
+
+	memcpy(&out->record, from, sizeof(out->record));
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* n_segs is that of the copy from here on */
+	if (out->record.n_segs <= q->max_segs)
+		memcpy(out->seg, from->seg, out->record.n_segs * sizeof(out->seg[0]));
+	if (!form_ok(q, out))
+		out->record.n_segs = FORM_WRONG;
+}
+
+bool ioqueue_take(struct ioqueue *q, unsigned *from, unsigned *i, struct io_request *out)
+{
+	for (unsigned w = *from / 64; w < q->entries / 64; w++) {
+		uint64_t word = __atomic_load_n(&q->shared->submitted[w], __ATOMIC_ACQUIRE);
+
+		word = (word ^ q->done[w]) & ~q->under_way[w];
+		if (w == *from / 64)
+			word &= ~0ull << *from % 64;
+		if (!word)
+			continue;
+		*i = w * 64 + (unsigned)__builtin_ctzll(word);
+		*from = *i + 1;
+		q->under_way[w] |= word & -word;
+		q->n_under_way++;
+		copy(q, *i, out);
+		return true;
+	}
+	return false;
+}
+
+void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result)
+{
+	unsigned w = i / 64;
+	uint64_t bit = 1ull << i % 64;
+
+	q->shared->result[i] = result;
+	q->under_way[w] &= ~bit;
+	q->n_under_way--;
+	q->done[w] ^= bit;
+	__atomic_store_n(&q->shared->done[w], q->done[w], __ATOMIC_RELEASE);
+	tell_order(q, i);
+}

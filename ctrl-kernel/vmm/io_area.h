@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests of a VM's disks and NICs, between its vmm and the control kernel: the I/O area (HV_SLOT_IO), which belongs to
+ * the VM and outlives both. It is made of queues; vmm_config says where each begins. A queue is one page of
+ * struct io_queue and then its records, one for each descriptor chain that can be in flight: record i is chain head i.
+ *
+ *	vmm   fills record i, toggles bit i of `submitted` ──VM_NOTIFY(HV_NOTIFY_IO)──► ctrl carries it out
+ *	vmm   completes the chain ◄──VMM_EVENT_IO── sets result[i], toggles bit i of `done`   ctrl
+ *
+ * A request is under way where the two bits differ. Each word is written by one side only, a toggle is one store and
+ * publishes all before it, so the area is consistent at any instruction:
+ *
+ *	the next vmm            a chain in flight whose bits are equal is submitted (again); one whose bits differ is under way
+ *	the next control kernel carries out whatever is under way (again)
+ *
+ * Again means twice: the guest has not been told, so a read or write of a disk may be repeated; a frame may be lost or
+ * doubled. The area of a VM that starts or is restored is zero: whatever was in flight is submitted again.
+ *
+ * Neither side trusts the other: the control kernel copies a record once and checks the copy against this VM's memory and
+ * rights, and keeps what is under way in memory of its own; the vmm takes a result as a number. For frames the order of
+ * completion counts: `order` has it; a control kernel that takes over tells there of all that is not under way, once more.
+ */
+#ifndef VMM_IO_AREA_H
+#define VMM_IO_AREA_H
+
+#include <stdint.h>
+
+#define IO_ENTRIES_MAX 256u
+#define IO_WORDS (IO_ENTRIES_MAX / 64)
+
+struct io_seg { /* guest-physical; RAM, in one piece */
+	uint64_t gpa;
+	uint32_t bytes;
+	uint32_t reserved;
+};
+
+enum io_op { /* of a disk */
+	     IO_READ = 0,
+	     IO_WRITE = 1,
+	     IO_FLUSH = 2,
+	     IO_DISCARD = 3,
+	     IO_WRITE_ZEROES = 4,
+};
+
+enum io_result { /* of a disk's request; of a frame: bytes, 0: not delivered */
+		 IO_OK = 0,
+		 IO_ERROR = 1,
+		 IO_UNSUPPORTED = 2,
+};
+
+struct io_record {
+	uint32_t op; /* enum io_op; 0 for frames */
+	uint32_t n_segs;
+	uint64_t offset; /* bytes; of a disk */
+	uint64_t bytes;  /* READ, WRITE, frames: the sum of the segments */
+	uint64_t reserved;
+	struct io_seg seg[]; /* as many as the record has room for */
+};
+
+struct io_queue {
+	/* the vmm's */
+	uint64_t submitted[IO_WORDS];
+	uint64_t reserved[IO_WORDS];
+	/* the control kernel's */
+	uint64_t done[IO_WORDS];
+	uint32_t order_tail; /* entries of `order` ever written; stored behind `done` */
+	uint32_t reserved2[7];
+	uint16_t order[IO_ENTRIES_MAX];  /* numbers of records, as they were done */
+	uint32_t result[IO_ENTRIES_MAX]; /* enum io_result, or bytes */
+};
+_Static_assert(sizeof(struct io_queue) <= 4096, "a page");
+
+#define IO_QUEUE_PAGES(entries, record_bytes) (1u + ((entries) * (record_bytes) + 4095u) / 4096u)
+
+/* Of a disk's queues, and a NIC's. */
+#define IO_DISK_ENTRIES 128u
+#define IO_DISK_RECORD 1024u
+#define IO_DISK_SEGS ((IO_DISK_RECORD - sizeof(struct io_record)) / sizeof(struct io_seg)) /* 62 */
+#define IO_DISK_PAGES IO_QUEUE_PAGES(IO_DISK_ENTRIES, IO_DISK_RECORD)
+#define IO_NIC_ENTRIES 256u
+#define IO_NIC_RECORD 384u
+#define IO_NIC_SEGS ((IO_NIC_RECORD - sizeof(struct io_record)) / sizeof(struct io_seg)) /* 22 */
+#define IO_NIC_PAGES IO_QUEUE_PAGES(IO_NIC_ENTRIES, IO_NIC_RECORD)
+
+static inline struct io_record *io_record(struct io_queue *q, unsigned i, unsigned record_bytes)
+{
+	return (struct io_record *)((char *)q + 4096 + (unsigned long)i * record_bytes);
+}
+
+#endif
