@@ -147,6 +147,53 @@ static uint64_t size_of(const char *pool, const char *volume)
 	return v.bytes;
 }
 
+/* ---- before the drives were read ---- */
+
+static unsigned order[5], n_order;
+
+static void in_order(void *ctx, const struct ops_error *e)
+{
+	assert_null(e);
+	order[n_order++] = (unsigned)(uintptr_t)ctx;
+}
+
+static int setup_unread(void **state)
+{
+	(void)state;
+	fake_reset(PAGES);
+	fake_drive_add("d0", DRIVE_BYTES, 512);
+	groups_drives(disk_first);
+	return 0;
+}
+
+/* What is asked for then waits for the first scan, which is carried out once, whatever else comes. */
+static void test_unread(void **state)
+{
+	struct pool_spec s = {.name = "p", .disks = {"d0"}, .n_disks = 1, .copies = 1};
+	struct pool_info p;
+
+	(void)state;
+	assert_false(pools_known());
+	assert_int_equal(pool_create(&s, in_order, (void *)2, &error), 0);
+	fake_loop();
+	assert_int_equal(n_order, 0);
+	assert_int_equal(pool_info("p", &p, &error), -1);
+	assert_int_equal(error.code, OPS_NOT_READY);
+	assert_int_equal(pools_scan(in_order, (void *)1, &error), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		fake_turn();
+		if (i == 1)
+			assert_int_equal(
+				volume_create("p", "v", EXTENT, in_order, (void *)3, &error), 0);
+	}
+	assert_int_equal(pools_scan(in_order, (void *)4, &error), 0);
+	fake_loop();
+	assert_int_equal(n_order, 4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(order[i], i + 1);
+	assert_int_equal(size_of("p", "v"), 64 * EXTENT);
+}
+
 /* ---- what may be asked for ---- */
 
 static void test_changes(void **state)
@@ -318,14 +365,6 @@ static void test_drive_goes(void **state)
 }
 
 /* What is asked for at once is carried out in order. */
-static unsigned order[4], n_order;
-
-static void in_order(void *ctx, const struct ops_error *e)
-{
-	assert_null(e);
-	order[n_order++] = (unsigned)(uintptr_t)ctx;
-}
-
 static void test_order(void **state)
 {
 	(void)state;
@@ -601,6 +640,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_unread, setup_unread, teardown),
 		T(test_changes),
 		T(test_refused),
 		T(test_signatures),
