@@ -34,7 +34,7 @@
 int main(void);
 
 static const struct nic_driver *const nic_drivers[] = {&nic_virtio, &nic_e1000e, &nic_e1000};
-static const struct disk_driver *const disk_drivers[] = {&disk_virtio, &disk_nvme};
+static const struct disk_driver *const disk_drivers[] = {&disk_virtio, &disk_nvme, &disk_ahci};
 
 static struct options options;
 

@@ -241,6 +241,17 @@ void blkctl_fail(struct blkctl *ctl, struct blkcmd *culprit, const char *why)
 	ctl->ops->reset(ctl);
 }
 
+/* Nothing that it waits for matters to it any more. */
+static void forget(const struct blkctl *ctl)
+{
+	struct blkctl **at = &all;
+
+	while (*at && *at != ctl)
+		at = &(*at)->next;
+	if (*at)
+		*at = ctl->next;
+}
+
 void blkctl_gone(struct blkctl *ctl, const char *why)
 {
 	if (ctl->state == BLKCTL_GONE)
@@ -250,6 +261,7 @@ void blkctl_gone(struct blkctl *ctl, const char *why)
 	for (struct blkunit *u = ctl->units; u; u = u->next)
 		u->dev.gone = true;
 	blkctl_end_all(ctl);
+	forget(ctl);
 	for (struct blkunit *u = ctl->units; u; u = u->next)
 		if (u->dev.changed)
 			u->dev.changed(&u->dev);
