@@ -86,10 +86,16 @@ static void turn(void *ctx)
 	struct work *w = ctx;
 	struct ops_error e;
 	uint64_t info, pages;
-	int r = 0;
+	int r;
 
-	if (!w->v || hv_mem_info(w->v->mem, &info)) {
+	if (!w->v) {
 		end(w, NULL);
+		return;
+	}
+	r = hv_mem_info(w->v->mem, &info);
+	if (r) {
+		(void)ops_fail_hv(&e, r, "taking memory");
+		end(w, &e);
 		return;
 	}
 	pages = info & 0xffffffffffffull;

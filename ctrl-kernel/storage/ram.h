@@ -13,14 +13,14 @@
 #define RAM_NAME_SIZE 64u
 
 struct ram_volume {
-	char name[RAM_NAME_SIZE]; /* "": not there */
-	uint32_t mem;             /* [owns] handle */
-	uint64_t bytes;           /* whole pages */
-	uint64_t created_s;       /* since 1970; 0: not known */
-	bool changing;            /* is being made or grown */
+	char name[RAM_NAME_SIZE];
+	uint32_t mem;       /* [owns] handle; 0: the place is free */
+	uint64_t bytes;     /* whole pages; 0: its memory is being taken */
+	uint64_t created_s; /* since 1970; 0: not known */
+	bool changing;      /* is being made or grown */
 };
 
-/* There are RAM_VOLUMES_MAX places; the name says whether there is one. One that is being made is not found. */
+/* There are RAM_VOLUMES_MAX places; those with a handle are taken, those with a size can be opened. */
 struct ram_volume *ram_volume(unsigned i);
 struct ram_volume *ram_find(const char *name); /* NULL: none */
 

@@ -446,7 +446,7 @@ static int open_ram(struct volume *v, struct lvm_why *why)
 {
 	const struct ram_volume *ram = ram_find(v->name);
 
-	if (!ram)
+	if (!ram || ram->bytes == 0)
 		return lvm_fail(why, HVE_NOENT, "pool %s has no volume \"%s\"", v->pool, v->name);
 	snprintf(v->dev.name, sizeof(v->dev.name), "ram-%u", (unsigned)(ram - ram_volume(0)));
 	if (memdisk_open(v->dev.name, ram->mem, ram->bytes, !v->write, &v->mem))

@@ -77,6 +77,8 @@
 #include <stdint.h>
 #include "tests/unit/fakehv.h"
 #include "tests/unit/apiclient.h"
+#include "tests/unit/drive_fakes.h"
+#include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/start.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -89,11 +91,39 @@ static void begin(void)
 	if (!once) {
 		fake_reset(20000);
 		vms_init();
+		fake_drive_add("d0", 16u << 20, 512);
+		pools_init();
 	}
 	once = true;
 	if (!image_find("k") && image_adopt("k", fake_module("k", 1), 1, &e))
 		abort();
 	client_open();
+}
+
+static void gone(void *ctx, const struct ops_error *e)
+{
+	(void)ctx;
+	if (e)
+		abort();
+}
+
+/* Memory and groups; what a session had begun with them is over. */
+static void remove_pools(void)
+{
+	struct volume_info v;
+	struct pool_info p;
+	struct ops_error e;
+	unsigned cursor = 0;
+
+	while (pool_volume_next("ram", &cursor, &v))
+		if (volume_delete("ram", v.name, NULL, gone, NULL, &e))
+			abort();
+	while (pool_nth(1, &p)) {
+		if (pool_delete(p.name, true, gone, NULL, &e))
+			abort();
+		fake_loop();
+	}
+	fake_loop();
 }
 
 /* All that a session made must go away again. */
@@ -109,10 +139,13 @@ static void end(void)
 			abort();
 	}
 	fake_loop();
+	remove_pools();
 	while (image_first())
 		if (image_delete(image_first()->name, &e))
 			abort();
-	if (fake_objects() != 1 || fake_mappings() != 0 || fake_free_pages() != fake_total_pages())
+	/* and the records of volumes in memory */
+	if (fake_objects() != 2 || fake_mappings() != 1 ||
+	    fake_free_pages() + 3 != fake_total_pages())
 		abort();
 	fake_log_clear();
 }

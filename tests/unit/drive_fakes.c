@@ -199,18 +199,25 @@ void fake_drives_free(void)
 	fake_drive_hook = NULL;
 }
 
-void fake_drive_cut(const struct fake_drive *d, uint8_t *out, unsigned seed)
+static void cut(const struct fake_drive *d, uint64_t from, uint64_t end, uint8_t *out,
+		unsigned seed)
 {
 	uint32_t s = d->dev.sector_bytes;
 
-	memcpy(out, d->media, d->dev.bytes);
-	for (uint64_t i = 0; i < d->dev.bytes / s; i++) {
+	memcpy(out + from, d->media + from, end - from);
+	for (uint64_t i = from / s; i < end / s; i++) {
 		if (!d->dirty[i])
 			continue;
 		seed = seed * 1664525u + 1013904223u;
 		if (seed >> 16 & 1)
 			memcpy(out + i * s, d->now + i * s, s);
 	}
+}
+
+void fake_drive_cut(const struct fake_drive *d, uint64_t edge, uint8_t *out, unsigned seed)
+{
+	cut(d, 0, edge, out, seed);
+	cut(d, d->dev.bytes - edge, d->dev.bytes, out, seed ^ 0x5555);
 }
 
 /* ---- drivers/disks.h, drivers/driver.h ---- */

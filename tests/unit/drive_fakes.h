@@ -29,8 +29,8 @@ unsigned fake_drives(void);
 void fake_drives_free(void);
 /* Called after each request of any drive that wrote or flushed, before its done(). */
 extern void (*fake_drive_hook)(struct fake_drive *d, const struct blk_request *r);
-/* What a cut leaves of a drive: its media, and of what is dirty any part. out has dev.bytes bytes. */
-void fake_drive_cut(const struct fake_drive *d, uint8_t *out, unsigned seed);
+/* What a cut leaves of a drive's first and last `edge` bytes: its media, and of what is dirty any part. out: dev.bytes. */
+void fake_drive_cut(const struct fake_drive *d, uint64_t edge, uint8_t *out, unsigned seed);
 extern unsigned fake_dma_left; /* allocations that succeed */
 
 #endif
