@@ -5,11 +5,13 @@
  */
 #include <malloc.h>
 #include <stdlib.h>
+#include "drivers/disks.h"
 #include "drivers/driver.h"
 #include "net/net.h"
 #include "net/nic.h"
 #include "ctrl-kernel/api/api.h"
 #include "ctrl-kernel/loop/loop.h"
+#include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/control.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/jobs.h"
@@ -17,6 +19,7 @@
 #include "ctrl-kernel/ops/modules.h"
 #include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/options.h"
+#include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/recover.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/rt.h"
@@ -32,6 +35,7 @@
 int main(void);
 
 static const struct nic_driver *const nic_drivers[] = {&nic_virtio, &nic_e1000e, &nic_e1000};
+static const struct disk_driver *const disk_drivers[] = {&disk_virtio, &disk_nvme, &disk_ahci};
 
 static struct options options;
 
@@ -156,6 +160,9 @@ int main(void)
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
 	networks_nics(nics);
+	disk_probe_all(disk_drivers, ARRAY_SIZE(disk_drivers));
+	pools_init();
+	api_lasting_init();
 	init_api(nics);
 	control_soak(options.test_hooks ? options.test_soak : 0, options.test_soak_ms);
 	loop_run();

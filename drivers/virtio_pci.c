@@ -60,11 +60,17 @@ static volatile char *map_structure(struct pci_dev *d, unsigned type, uint32_t n
 	return NULL;
 }
 
-void virtio_pci_reset(struct virtio_pci *v)
+bool virtio_pci_failed(const struct virtio_pci *v)
+{
+	return status(v) & VIRTIO_NEEDS_RESET;
+}
+
+int virtio_pci_reset(struct virtio_pci *v)
 {
 	mmio_write8(v->common + COMMON_STATUS, 0);
 	for (unsigned i = 0; i < RESET_TRIES && status(v) != 0; i++)
 		pci_delay_us(RESET_STEP_US);
+	return status(v) == 0 ? 0 : -1;
 }
 
 int virtio_pci_open(struct virtio_pci *v, struct pci_dev *d, const char **why)
@@ -83,14 +89,23 @@ int virtio_pci_open(struct virtio_pci *v, struct pci_dev *d, const char **why)
 		return -1;
 	}
 	v->notify_multiplier = pci_read(d, cap + CAP_NOTIFY_MULTIPLIER, 4);
-	virtio_pci_reset(v);
-	if (status(v) != 0) {
+	if (virtio_pci_reset(v) != 0) {
 		*why = "it does not come out of reset";
 		return -1;
 	}
 	status_add(v, VIRTIO_ACKNOWLEDGE);
 	status_add(v, VIRTIO_DRIVER);
 	return 0;
+}
+
+static int features_set(struct virtio_pci *v, uint64_t features)
+{
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE_SELECT, 0);
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)features);
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE_SELECT, 1);
+	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)(features >> 32));
+	status_add(v, VIRTIO_FEATURES_OK);
+	return status(v) & VIRTIO_FEATURES_OK ? 0 : -1;
 }
 
 int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed)
@@ -104,15 +119,16 @@ int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed)
 	if (!(offered & VIRTIO_F_VERSION_1))
 		return -1;
 	offered &= wanted | VIRTIO_F_VERSION_1;
-	mmio_write32(v->common + COMMON_DRIVER_FEATURE_SELECT, 0);
-	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)offered);
-	mmio_write32(v->common + COMMON_DRIVER_FEATURE_SELECT, 1);
-	mmio_write32(v->common + COMMON_DRIVER_FEATURE, (uint32_t)(offered >> 32));
-	status_add(v, VIRTIO_FEATURES_OK);
-	if (!(status(v) & VIRTIO_FEATURES_OK))
+	if (features_set(v, offered) != 0)
 		return -1;
 	*agreed = offered;
 	return 0;
+}
+
+static int config_vector(struct virtio_pci *v)
+{
+	mmio_write16(v->common + COMMON_CONFIG_VECTOR, VECTOR_CONFIG);
+	return mmio_read16(v->common + COMMON_CONFIG_VECTOR) == VIRTIO_NO_VECTOR ? -1 : 0;
 }
 
 int virtio_pci_irqs(struct virtio_pci *v, void (*queues)(void *), void (*config)(void *), void *ctx,
@@ -125,8 +141,16 @@ int virtio_pci_irqs(struct virtio_pci *v, void (*queues)(void *), void (*config)
 		return 0;
 	if (pci_msix_bind(v->dev, VECTOR_CONFIG, config, ctx) != 0)
 		return -1;
-	mmio_write16(v->common + COMMON_CONFIG_VECTOR, VECTOR_CONFIG);
-	return mmio_read16(v->common + COMMON_CONFIG_VECTOR) == VIRTIO_NO_VECTOR ? -1 : 0;
+	return config_vector(v);
+}
+
+int virtio_pci_again(struct virtio_pci *v, uint64_t agreed)
+{
+	status_add(v, VIRTIO_ACKNOWLEDGE);
+	status_add(v, VIRTIO_DRIVER);
+	if (features_set(v, agreed) != 0)
+		return -1;
+	return v->msix ? config_vector(v) : 0;
 }
 
 /* The largest power of two that both sides take. */
@@ -149,6 +173,22 @@ static volatile void *doorbell_of(struct virtio_pci *v)
 	return off + 2 <= v->notify_len ? v->notify + off : NULL;
 }
 
+/* The selected queue. */
+static int queue_set(struct virtio_pci *v, const struct virtq *q)
+{
+	mmio_write16(v->common + COMMON_QUEUE_SIZE, (uint16_t)q->size);
+	write64(v->common + COMMON_QUEUE_DESC, q->hpa);
+	write64(v->common + COMMON_QUEUE_DRIVER, q->hpa + virtq_avail_offset(q->size));
+	write64(v->common + COMMON_QUEUE_DEVICE, q->hpa + virtq_used_offset(q->size));
+	if (v->msix) {
+		mmio_write16(v->common + COMMON_QUEUE_VECTOR, VECTOR_QUEUES);
+		if (mmio_read16(v->common + COMMON_QUEUE_VECTOR) == VIRTIO_NO_VECTOR)
+			return -1;
+	}
+	mmio_write16(v->common + COMMON_QUEUE_ENABLE, 1);
+	return 0;
+}
+
 int virtio_pci_queue(struct virtio_pci *v, unsigned index, unsigned size, struct virtq *q,
 		     volatile void **doorbell)
 {
@@ -159,17 +199,21 @@ int virtio_pci_queue(struct virtio_pci *v, unsigned index, unsigned size, struct
 	if (size == 0 || !*doorbell || dma_alloc(&mem, virtq_bytes(size), QUEUE_ALIGN) != 0)
 		return -1;
 	virtq_init(q, size, mem.va);
-	mmio_write16(v->common + COMMON_QUEUE_SIZE, (uint16_t)size);
-	write64(v->common + COMMON_QUEUE_DESC, mem.hpa);
-	write64(v->common + COMMON_QUEUE_DRIVER, mem.hpa + virtq_avail_offset(size));
-	write64(v->common + COMMON_QUEUE_DEVICE, mem.hpa + virtq_used_offset(size));
-	if (v->msix) {
-		mmio_write16(v->common + COMMON_QUEUE_VECTOR, VECTOR_QUEUES);
-		if (mmio_read16(v->common + COMMON_QUEUE_VECTOR) == VIRTIO_NO_VECTOR)
-			return -1;
-	}
-	mmio_write16(v->common + COMMON_QUEUE_ENABLE, 1);
-	return 0;
+	q->hpa = mem.hpa;
+	return queue_set(v, q);
+}
+
+int virtio_pci_queue_again(struct virtio_pci *v, unsigned index, struct virtq *q)
+{
+	uint64_t hpa = q->hpa;
+	void *block = (void *)(uintptr_t)q->desc; /* its beginning */
+
+	if (queue_size(v, index, q->size) != q->size)
+		return -1;
+	memset(block, 0, virtq_bytes(q->size));
+	virtq_init(q, q->size, block);
+	q->hpa = hpa;
+	return queue_set(v, q);
 }
 
 void virtio_pci_kick(volatile void *doorbell, unsigned index)
@@ -185,5 +229,6 @@ void virtio_pci_ready(struct virtio_pci *v)
 
 void virtio_pci_fail(struct virtio_pci *v)
 {
-	status_add(v, VIRTIO_FAILED);
+	if (v->common)
+		status_add(v, VIRTIO_FAILED);
 }

@@ -25,12 +25,17 @@ int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed)
 /* With MSI-X vector 0 is for the queues, vector 1 for configuration changes; else all comes to `queues`. */
 int virtio_pci_irqs(struct virtio_pci *v, void (*queues)(void *), void (*config)(void *), void *ctx,
 		    const char **kind);
+/* After virtio_pci_reset(): says again what was agreed, and where configuration changes go. -1: it refuses. */
+int virtio_pci_again(struct virtio_pci *v, uint64_t agreed);
 /* Makes queue `index` with at most `size` entries, in DMA memory; *doorbell is where virtio_pci_kick() writes. */
 int virtio_pci_queue(struct virtio_pci *v, unsigned index, unsigned size, struct virtq *q,
 		     volatile void **doorbell);
+/* After virtio_pci_again(): the same queue in the same memory, empty. */
+int virtio_pci_queue_again(struct virtio_pci *v, unsigned index, struct virtq *q);
 void virtio_pci_kick(volatile void *doorbell, unsigned index);
-void virtio_pci_ready(struct virtio_pci *v); /* DRIVER_OK */
-void virtio_pci_fail(struct virtio_pci *v);  /* FAILED: the device stops */
-void virtio_pci_reset(struct virtio_pci *v);
+void virtio_pci_ready(struct virtio_pci *v);        /* DRIVER_OK */
+void virtio_pci_fail(struct virtio_pci *v);         /* FAILED: the device stops */
+bool virtio_pci_failed(const struct virtio_pci *v); /* the device says that it needs a reset */
+int virtio_pci_reset(struct virtio_pci *v);         /* -1: it does not come out of reset */
 
 #endif

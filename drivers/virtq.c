@@ -36,23 +36,51 @@ void virtq_init(struct virtq *q, unsigned size, void *block)
 		q->next_free[i] = (uint16_t)(i + 1);
 }
 
-int virtq_post(struct virtq *q, uint64_t hpa, uint32_t len, bool device_writes)
+static unsigned fill(struct virtq *q, const struct virtq_part *part, bool more)
 {
 	unsigned i = q->free_head;
 
-	if (q->n_free == 0 || q->broken)
-		return -1;
 	q->free_head = q->next_free[i];
-	q->n_free--;
-	q->posted[i] = len;
-	q->desc[i].addr = hpa;
-	q->desc[i].len = len;
-	q->desc[i].flags = device_writes ? VRING_WRITE : 0;
-	q->desc[i].next = 0;
-	q->avail->ring[q->avail_idx & (q->size - 1)] = (uint16_t)i;
+	q->desc[i].addr = part->hpa;
+	q->desc[i].len = part->len;
+	q->desc[i].flags = (uint16_t)((part->device_writes ? VRING_WRITE : 0) |
+				      (more ? VRING_NEXT : 0));
+	q->desc[i].next = more ? (uint16_t)q->free_head : 0;
+	return i;
+}
+
+/* bytes: the most that the device may say it wrote. */
+static int post(struct virtq *q, const struct virtq_part *parts, unsigned n, uint32_t bytes)
+{
+	unsigned head = q->free_head, last = head;
+
+	if (n == 0 || n > q->n_free || q->broken || bytes == 0)
+		return -1;
+	for (unsigned i = 0; i < n; i++)
+		last = fill(q, &parts[i], i + 1 < n);
+	q->n_free -= n;
+	q->posted[head] = bytes;
+	q->last[head] = (uint16_t)last;
+	q->links[head] = (uint16_t)n;
+	q->avail->ring[q->avail_idx & (q->size - 1)] = (uint16_t)head;
 	dma_barrier(); /* the entry before the index that publishes it */
 	q->avail->idx = ++q->avail_idx;
-	return (int)i;
+	return (int)head;
+}
+
+int virtq_post(struct virtq *q, uint64_t hpa, uint32_t len, bool device_writes)
+{
+	return post(q, &(struct virtq_part){hpa, len, device_writes}, 1, len);
+}
+
+int virtq_post_chain(struct virtq *q, const struct virtq_part *parts, unsigned n)
+{
+	uint32_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (parts[i].device_writes && __builtin_add_overflow(bytes, parts[i].len, &bytes))
+			return -1;
+	return post(q, parts, n, bytes);
 }
 
 bool virtq_wants_kick(const struct virtq *q)
@@ -82,9 +110,9 @@ int virtq_take(struct virtq *q, uint32_t *len)
 	}
 	q->used_idx++;
 	q->posted[id] = 0;
-	q->next_free[id] = (uint16_t)q->free_head;
+	q->next_free[q->last[id]] = (uint16_t)q->free_head;
 	q->free_head = id;
-	q->n_free++;
+	q->n_free += q->links[id];
 	*len = n;
 	return (int)id;
 }

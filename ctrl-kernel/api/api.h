@@ -14,11 +14,15 @@
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/vms.h"
 
+#define API_NAME_MAX                                                                               \
+	128u /* of a segment of a path: pools and volumes that were found may have long names */
+
 struct api_call;
+struct upload;
 
 struct api_route {
 	unsigned methods;    /* enum http_method, or-ed */
-	const char *pattern; /* "{name}" and "{verb}" stand for one segment */
+	const char *pattern; /* "{name}", "{volume}" and "{verb}" stand for one segment */
 	void (*handle)(struct api_call *call);
 	/* Streaming: called at the head, before the body; false: it answered. */
 	bool (*begin)(struct api_call *call);
@@ -27,10 +31,13 @@ struct api_route {
 struct api_call {
 	struct http_request *rq; /* [borrows] NULL: the client is gone */
 	const struct api_route *route;
-	char name[OPS_NAME_MAX];
+	char name[API_NAME_MAX];
+	char volume[API_NAME_MAX];
 	char verb[OPS_NAME_MAX];
-	struct stream *upload; /* [owns] */
-	bool waiting;          /* an operation will end it */
+	struct stream *upload;  /* [owns] */
+	struct upload *content; /* [owns] of a volume */
+	bool waiting;           /* an operation will end it */
+	bool lasts;             /* what it changed is on the disk, or cannot get there */
 };
 
 extern const struct http_app api_app;
@@ -52,13 +59,27 @@ bool api_call_back(struct api_call *call);
 /* ---- decoding ---- */
 bool api_segment(const char **at, char *out, size_t size); /* decodes one path segment */
 const char *api_query(const struct api_call *call, const char *key, char *out, size_t size);
+/* ?key=true or ?key=false; false: it answered. */
+bool api_query_bool(struct api_call *call, const char *key, bool *out);
+/* One range of bytes of size (RFC 9110 14.1.2). False: another kind of range, several, none: then all is meant. */
+bool api_range(const char *text, uint64_t size, uint64_t *from, uint64_t *end);
+/* "bytes FROM-LAST/SIZE", SIZE may be "*" (RFC 9110 14.4). *end is behind the last byte. */
+bool api_content_range(const char *text, uint64_t *from, uint64_t *end);
+/* Decodes the body; false: it answered. */
+bool api_body(struct api_call *call, const struct json_object *object, void *out);
+/* The same of a change (json_decode_change()). */
+bool api_body_change(struct api_call *call, const struct json_object *object, void *out);
 /* Body as a JSON object; NULL: it answered. cJSON_Delete() it. */
 struct cJSON *api_body_json(struct api_call *call);
 /* A body that must be empty or {}; false: it answered. */
 bool api_body_none(struct api_call *call);
-extern const struct json_object vmspec_object,
-	vmspec_config_object;                   /* vmspec.c -> struct vm_spec */
+extern const struct json_object vmspec_object; /* vmspec.c -> struct vm_spec */
+/* Its fields, in the form that vmspec_object takes. */
+void vmspec_write(struct out *o, const struct vm_spec *spec);
+struct network_spec;
 extern const struct json_object network_object; /* network_api.c -> struct network_spec */
+void network_write_spec(struct out *o,
+			const struct network_spec *spec); /* its fields, in that form */
 
 /* ---- resources ---- */
 struct vm *api_vm(struct api_call *call); /* NULL: it answered */
@@ -70,6 +91,9 @@ bool api_upgrade_begin(struct api_call *call); /* upgrade_api.c */
 void api_upgrade(struct api_call *call);
 void api_crashes_list(struct api_call *call); /* crash_api.c */
 void api_crash_get(struct api_call *call);
+void api_disks_list(struct api_call *call); /* disk_api.c */
+void api_disk_get(struct api_call *call);
+void api_disk_action(struct api_call *call);
 void api_images_list(struct api_call *call); /* image_api.c */
 void api_image_get(struct api_call *call);
 bool api_image_put_begin(struct api_call *call);
@@ -83,9 +107,13 @@ void api_network_patch(struct api_call *call);
 void api_network_delete(struct api_call *call);
 void api_network_ports(struct api_call *call);
 void api_nic_patch(struct api_call *call);
+void api_image_action(struct api_call *call);
+void api_lasting_init(void); /* lasting_api.c; after pools_init() */
+void api_lasting_write(struct out *o);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
 void api_vm_get(struct api_call *call);
+void api_vm_patch(struct api_call *call);
 void api_vm_delete(struct api_call *call);
 void api_vm_stats(struct api_call *call);
 void api_vm_action(struct api_call *call);             /* action_api.c */
@@ -95,7 +123,26 @@ void api_job_get(struct api_call *call);
 void api_job_delete(struct api_call *call);
 void api_console_get(struct api_call *call);
 void api_console_post(struct api_call *call);
-void api_metrics(struct api_call *call); /* metrics.c */
+void api_pools_list(struct api_call *call); /* pool_api.c */
+void api_pools_post(struct api_call *call);
+void api_pools_action(struct api_call *call);
+void api_pool_get(struct api_call *call);
+void api_pool_delete(struct api_call *call);
+void api_pool_action(struct api_call *call);
+void api_volumes_list(struct api_call *call); /* volume_api.c */
+void api_volumes_post(struct api_call *call);
+void api_volume_get(struct api_call *call);
+void api_volume_patch(struct api_call *call);
+void api_volume_delete(struct api_call *call);
+void api_volume_action(struct api_call *call);
+void api_volume_reply(struct api_call *call, unsigned status, const char *name);
+void api_content_get(struct api_call *call); /* content_api.c */
+bool api_content_put_begin(struct api_call *call);
+void api_content_put(struct api_call *call);
+struct job;
+void api_job_reply(struct api_call *call, unsigned status, const struct job *j); /* job_api.c */
+void api_metrics(struct api_call *call);                                         /* metrics.c */
+void api_pool_metrics(struct buf *b); /* pool_metrics.c */
 void vm_write(struct out *o, const char *key, const struct vm *vm);
 extern const char *const exit_names[HV_EXIT_KINDS]; /* NULL: not a kind */
 

@@ -21,11 +21,12 @@ void api_health(struct api_call *call)
 
 void api_root(struct api_call *call)
 {
-	static const char *const features[] = {"images", "vms",     "console",
+	static const char *const features[] = {"images", "vms",     "pools",       "console",
 					       "stats",  "metrics", "boot_modules"};
-	static const char *const links[] = {"/v1/host", "/v1/images", "/v1/vms", "/healthz",
-					    "/metrics"};
-	static const char *const names[] = {"host", "images", "vms", "health", "metrics"};
+	static const char *const links[] = {"/v1/host",  "/v1/images", "/v1/vms", "/v1/pools",
+					    "/v1/disks", "/healthz",   "/metrics"};
+	static const char *const names[] = {"host",  "images", "vms",    "pools",
+					    "disks", "health", "metrics"};
 	struct buf b = {0};
 	struct out o = {.b = &b};
 
@@ -209,6 +210,7 @@ void api_host(struct api_call *call)
 	write_virtualization(&o, &h);
 	write_speculation(&o, &h);
 	write_network(&o);
+	api_lasting_write(&o);
 	write_notes(&o);
 	out_close(&o, '}');
 	api_reply_json(call, 200, &b, "");

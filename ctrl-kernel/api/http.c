@@ -10,7 +10,6 @@
 
 #define NS_PER_S 1000000000ull
 #define SEND_PIECE 65536u
-#define HELD_MAX 131072u /* twice what the TCP window lets through */
 
 /* When there is no memory for anything better. */
 static const char no_memory[] = "HTTP/1.1 503 Service Unavailable\r\n"
@@ -106,7 +105,8 @@ static void http_abort(struct http_conn *c)
 
 static bool takes_input(const struct http_conn *c)
 {
-	return c->state == HTTP_IDLE || c->state == HTTP_HEAD_PART || c->state == HTTP_BODY_PART;
+	return c->state == HTTP_IDLE || c->state == HTTP_HEAD_PART ||
+	       (c->state == HTTP_BODY_PART && !c->paused);
 }
 
 static void http_hold(struct http_conn *c, const char *data, size_t len)
@@ -114,7 +114,7 @@ static void http_hold(struct http_conn *c, const char *data, size_t len)
 	if (len == 0 || c->state == HTTP_CLOSED)
 		return;
 	buf_add(&c->held, data, len);
-	if (c->held.failed || c->held.len > HELD_MAX)
+	if (c->held.failed || c->held.len > HTTP_HELD_MAX)
 		http_abort(c);
 }
 
@@ -179,14 +179,19 @@ static void send_done(struct http_conn *c)
 		http_work(c);
 }
 
-/* The next piece of the body. False: the connection was cut. */
+/* The next piece of the body. False: the connection was cut, or it is not there yet. */
 static bool next_piece(struct http_conn *c)
 {
 	size_t want = c->source.left < SEND_PIECE ? (size_t)c->source.left : SEND_PIECE;
 
+	size_t n = 0;
+
 	c->out_at = c->out.len = 0;
 	if (buf_reserve(&c->out, want))
-		c->out.len = c->source.read(c->source.ctx, c->out.data, want);
+		n = c->source.read(c->source.ctx, c->out.data, want);
+	if (n == HTTP_SOURCE_LATER)
+		return false;
+	c->out.len = n;
 	c->source.left -= c->out.len;
 	if (c->out.len == 0)
 		http_abort(c);
@@ -196,12 +201,14 @@ static bool next_piece(struct http_conn *c)
 static void send_more(struct http_conn *c)
 {
 	do {
-		size_t n = c->io->send(c->io_ctx, c->out.data + c->out_at, c->out.len - c->out_at);
+		size_t left = c->out.len - c->out_at, n = 0;
 
+		if (left)
+			n = c->io->send(c->io_ctx, c->out.data + c->out_at, left);
 		c->out_at += n;
 		c->progress += n;
 	} while (c->out_at == c->out.len && c->source.left && next_piece(c));
-	if (c->state == HTTP_SEND && c->out_at == c->out.len)
+	if (c->state == HTTP_SEND && c->out_at == c->out.len && c->source.left == 0)
 		send_done(c);
 }
 
@@ -281,6 +288,31 @@ void http_reply_source(struct http_request *rq, unsigned status, const char *typ
 	send_start(c);
 }
 
+void http_source_ready(struct http_request *rq)
+{
+	struct http_conn *c = conn_of(rq);
+
+	if (c->state == HTTP_SEND)
+		send_more(c);
+}
+
+void http_pause(struct http_request *rq)
+{
+	conn_of(rq)->paused = true;
+}
+
+void http_resume(struct http_request *rq)
+{
+	struct http_conn *c = conn_of(rq);
+
+	if (!c->paused || c->state != HTTP_BODY_PART)
+		return;
+	c->paused = false;
+	http_state_set(c, HTTP_BODY_PART); /* the stall was not the client's */
+	if (!c->busy)
+		http_work(c);
+}
+
 void http_refuse(struct http_conn *c, unsigned status, const char *detail)
 {
 	struct buf body = {0};
@@ -329,7 +361,7 @@ void http_tick(struct http_conn *c)
 			http_refuse(c, 408, "the request's head was not complete within 10 s");
 		break;
 	case HTTP_BODY_PART:
-		if (stalled(c))
+		if (!c->paused && stalled(c))
 			http_refuse(c, 408, "the request's body came too slowly");
 		break;
 	case HTTP_SEND:
@@ -349,7 +381,7 @@ bool http_waits(const struct http_conn *c, uint64_t *since_ns)
 	*since_ns = c->since_ns;
 	if (c->state == HTTP_IDLE || c->state == HTTP_HEAD_PART)
 		return true;
-	return (c->state == HTTP_BODY_PART || c->state == HTTP_SEND) && !moving;
+	return ((c->state == HTTP_BODY_PART && !c->paused) || c->state == HTTP_SEND) && !moving;
 }
 
 /* ---- begin and end ---- */

@@ -22,6 +22,7 @@
 #define HTTP_HEAD_MAX 8192u
 #define HTTP_BODY_MAX 262144u
 #define HTTP_LENGTH_UNKNOWN UINT64_MAX
+#define HTTP_HELD_MAX 131072u /* twice what the TCP window lets through */
 
 /* Seconds. A body must bring HTTP_BODY_MIN bytes, or end, in every stall period. */
 #define HTTP_FIRST_S 10u
@@ -43,13 +44,14 @@ enum http_method {
 
 struct http_request {
 	enum http_method method;
-	const char *target;       /* path as sent, percent-encoded, without the query */
-	const char *query;        /* as sent, "": none */
-	const char *content_type; /* "": none */
-	const char *range;        /* of the body wanted, "": all (RFC 9110 14) */
-	bool foreign;             /* sent by a web page of another site: Origin is not our Host */
-	uint64_t length;          /* of the body, 0: none, HTTP_LENGTH_UNKNOWN: chunked */
-	const char *body;         /* buffered, NUL-terminated */
+	const char *target;        /* path as sent, percent-encoded, without the query */
+	const char *query;         /* as sent, "": none */
+	const char *content_type;  /* "": none */
+	const char *range;         /* of the body wanted, "": all (RFC 9110 14) */
+	const char *content_range; /* where the body belongs, "": not said (RFC 9110 14.4, 14.5) */
+	bool foreign;              /* sent by a web page of another site: Origin is not our Host */
+	uint64_t length;           /* of the body, 0: none, HTTP_LENGTH_UNKNOWN: chunked */
+	const char *body;          /* buffered, NUL-terminated */
 	size_t body_len;
 	void *user; /* the application's, NULL at app->head() */
 };
@@ -97,8 +99,14 @@ bool http_waits(const struct http_conn *c, uint64_t *since_ns);
 void http_reply(struct http_request *rq, unsigned status, const char *type, struct buf *body,
 		const char *extra);
 /*
+ * No more of the body, please, after what has come: app->data() is not called again before http_resume(), and what the client
+ * has sent beyond waits, at most HTTP_HELD_MAX bytes, which then come in one piece. From app->head() or app->data().
+ */
+void http_pause(struct http_request *rq);
+void http_resume(struct http_request *rq);
+/*
  * A body that is fetched as the client takes it. read fills at most max bytes -> how many, 0: it cannot, and the connection is
- * cut. close is called exactly once, when all is sent or nobody wants it any more.
+ * cut, HTTP_SOURCE_LATER: there is nothing yet, http_source_ready() will say when. close is called exactly once, when all is sent or nobody wants it any more.
  */
 struct http_source {
 	size_t (*read)(void *ctx, char *to, size_t max);
@@ -106,6 +114,8 @@ struct http_source {
 	void *ctx;
 	uint64_t left; /* bytes */
 };
+#define HTTP_SOURCE_LATER SIZE_MAX
+void http_source_ready(struct http_request *rq); /* the one that was answered; until close */
 void http_reply_source(struct http_request *rq, unsigned status, const char *type,
 		       const struct http_source *source, const char *extra);
 const char *http_status_text(unsigned status);

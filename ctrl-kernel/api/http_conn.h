@@ -28,6 +28,7 @@ struct http_conn {
 	bool complete; /* the request's last byte was parsed */
 	bool known;    /* the application knows the request and has not answered */
 	bool streaming;
+	bool paused;       /* the application wants no more of the body now */
 	uint64_t since_ns; /* begin of the state, or of the stall period */
 	uint64_t progress; /* body bytes, or reply bytes, in this stall period */
 	size_t overhead;   /* bytes since the last body byte: chunk heads, trailers */
@@ -37,7 +38,7 @@ struct http_conn {
 	char last;    /* byte of the head before this one */
 	bool in_name; /* of a header line, before the colon */
 	struct http_span url, name, value;
-	struct http_span content_type, expect, coding, host, origin, range;
+	struct http_span content_type, expect, coding, host, origin, range, content_range;
 	bool has_host, has_expect, has_coding, headers_done, too_big;
 
 	struct http_request rq;

@@ -80,6 +80,8 @@ static int on_header_done(llhttp_t *p)
 		c->origin = *value;
 	} else if (span_is(&c->name, "range")) {
 		c->range = *value;
+	} else if (span_is(&c->name, "content-range")) {
+		c->content_range = *value;
 	} else if (span_is(&c->name, "content-type")) {
 		c->content_type = *value;
 	} else if (span_is(&c->name, "expect")) {
@@ -144,9 +146,9 @@ static void head_reset(struct http_conn *c)
 	c->parser.data = c;
 	c->url = c->name = c->value = (struct http_span){0};
 	c->content_type = c->expect = c->coding = (struct http_span){0};
-	c->host = c->origin = c->range = (struct http_span){0};
+	c->host = c->origin = c->range = c->content_range = (struct http_span){0};
 	c->has_host = c->has_expect = c->has_coding = c->headers_done = c->too_big = false;
-	c->complete = c->streaming = false;
+	c->complete = c->streaming = c->paused = false;
 	c->head_len = c->line_len = 0;
 	c->last = 0;
 	c->in_name = false;
@@ -252,6 +254,7 @@ static unsigned head_check(struct http_conn *c, const char **detail)
 	c->rq.foreign = is_foreign(c);
 	c->rq.content_type = span_text(&c->content_type);
 	c->rq.range = span_text(&c->range);
+	c->rq.content_range = span_text(&c->content_range);
 	c->rq.method = method_of(p);
 	c->rq.length = c->has_coding ? HTTP_LENGTH_UNKNOWN : p->content_length;
 	return 0;

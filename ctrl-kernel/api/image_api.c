@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/image_store.h"
+#include "ctrl-kernel/ops/jobs.h"
 
 static void image_write_json(struct out *o, const struct image *image)
 {
@@ -20,6 +22,7 @@ static void image_write_json(struct out *o, const struct image *image)
 		out_null(o, "sha256"); /* a boot module nobody asked about yet */
 	out_str(o, "source", image->source == IMAGE_UPLOAD ? "upload" : "boot_module");
 	out_time(o, "created_at", host_utc_ns(image->created_ns));
+	out_optional(o, "pool", image->pool);
 	out_bool(o, "in_use", image->users != 0);
 	out_close(o, '}');
 }
@@ -131,6 +134,35 @@ void api_image_delete(struct api_call *call)
 		api_reply_empty(call);
 }
 
+/* ---- stored in a pool ---- */
+
+struct store_body {
+	char pool[OPS_NAME_MAX];
+};
+static const struct json_field store_fields[] = {
+	{"pool", JSON_STRING, true, offsetof(struct store_body, pool), OPS_NAME_MAX, 0, 0, NULL},
+};
+static const struct json_object store_object = {store_fields, ARRAY_SIZE(store_fields)};
+
+void api_image_action(struct api_call *call)
+{
+	struct image *image = find(call);
+	struct store_body body;
+	struct ops_error e;
+	struct job *job;
+
+	if (!image)
+		return;
+	if (strcmp(call->verb, "store") != 0)
+		api_reply_problem(call, 404, "an image has the action store", "");
+	else if (!api_body(call, &store_object, &body))
+		return;
+	else if (image_store(image, body.pool, &job, &e))
+		api_reply_error(call, &e);
+	else
+		api_job_reply(call, 202, job);
+}
+
 /* ---- content ---- */
 
 struct download {
@@ -155,45 +187,6 @@ static void download_close(void *ctx)
 	free(d);
 }
 
-static bool digits(const char **at, uint64_t *out)
-{
-	const char *start = *at;
-
-	for (*out = 0; **at >= '0' && **at <= '9'; (*at)++)
-		if (__builtin_mul_overflow(*out, 10, out) ||
-		    __builtin_add_overflow(*out, (uint64_t)(**at - '0'), out))
-			return false;
-	return *at != start;
-}
-
-/* One range of bytes (RFC 9110 14.1.2). False: it is another kind of range, or several: then all is sent. */
-static bool range_of(const char *text, uint64_t size, uint64_t *from, uint64_t *end)
-{
-	uint64_t last;
-
-	if (strncmp(text, "bytes=", 6) != 0)
-		return false;
-	text += 6;
-	if (*text == '-') { /* so many at the end */
-		text++;
-		if (!digits(&text, &last) || *text)
-			return false;
-		*from = last < size ? size - last : 0;
-		*end = last ? size : 0; /* none at all cannot be sent */
-		return true;
-	}
-	if (!digits(&text, from) || *text++ != '-')
-		return false;
-	*end = size;
-	if (!*text)
-		return true;
-	if (!digits(&text, &last) || *text || last < *from)
-		return false;
-	if (last < size)
-		*end = last + 1;
-	return true;
-}
-
 void api_image_content(struct api_call *call)
 {
 	struct image *image = find(call);
@@ -206,7 +199,7 @@ void api_image_content(struct api_call *call)
 	if (!image)
 		return;
 	end = image->bytes;
-	part = range_of(call->rq->range, image->bytes, &from, &end);
+	part = api_range(call->rq->range, image->bytes, &from, &end);
 	if (part && from >= end) {
 		snprintf(extra, sizeof(extra), "Content-Range: bytes */%llu\r\n",
 			 (unsigned long long)image->bytes);

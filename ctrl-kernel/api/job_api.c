@@ -17,8 +17,15 @@ static void write_job(struct out *o, const struct job *j)
 	out_object(o, NULL);
 	out_u64(o, "id", j->id);
 	out_str(o, "kind", j->kind);
-	out_str(o, "vm", j->target);
-	out_str(o, "image", j->result);
+	if (j->pool[0]) {
+		out_str(o, "pool", j->pool);
+		out_str(o, "volume", j->target);
+		if (j->result[0])
+			out_str(o, "to", j->result);
+	} else {
+		out_str(o, "vm", j->target);
+		out_str(o, "image", j->result);
+	}
 	out_str(o, "state", job_state_name(j));
 	out_object(o, "progress");
 	out_u64(o, "done", j->done);
@@ -41,7 +48,7 @@ static void write_job(struct out *o, const struct job *j)
 	out_close(o, '}');
 }
 
-static void reply_job(struct api_call *call, unsigned status, const struct job *j)
+void api_job_reply(struct api_call *call, unsigned status, const struct job *j)
 {
 	struct buf b = {0};
 	struct out o = {.b = &b};
@@ -112,7 +119,7 @@ static void waited(void *ctx)
 		return;
 	j = job_of(call);
 	if (j)
-		reply_job(call, 200, j);
+		api_job_reply(call, 200, j);
 }
 
 void api_job_get(struct api_call *call)
@@ -130,7 +137,7 @@ void api_job_get(struct api_call *call)
 		return;
 	}
 	if (seconds == 0 || j->state != JOB_RUNNING) {
-		reply_job(call, 200, j);
+		api_job_reply(call, 200, j);
 		return;
 	}
 	call->waiting = true;
@@ -150,7 +157,7 @@ void api_job_delete(struct api_call *call)
 	if (job_cancel(j, &e))
 		api_reply_error(call, &e);
 	else
-		reply_job(call, 200, j);
+		api_job_reply(call, 200, j);
 }
 
 /* ---- actions ---- */
@@ -163,21 +170,6 @@ static const struct json_field body_fields[] = {
 };
 static const struct json_object body_object = {body_fields, ARRAY_SIZE(body_fields)};
 
-static bool decode(struct api_call *call, struct image_body *out)
-{
-	struct json_errors errors = {0};
-	struct cJSON *root = api_body_json(call);
-	bool ok;
-
-	if (!root)
-		return false;
-	ok = json_decode(root, &body_object, out, "", &errors);
-	cJSON_Delete(root);
-	if (!ok)
-		api_reply_json_errors(call, &errors);
-	return ok;
-}
-
 bool api_vm_job(struct api_call *call, struct vm *vm)
 {
 	bool restore = strcmp(call->verb, "restore") == 0;
@@ -189,13 +181,13 @@ bool api_vm_job(struct api_call *call, struct vm *vm)
 
 	if (!restore && !checkpoint && strcmp(call->verb, "save") != 0)
 		return false;
-	if (!decode(call, &body))
+	if (!api_body(call, &body_object, &body))
 		return true;
 	r = restore ? vm_restore(vm, body.image, &j, &e)
 		    : vm_save(vm, body.image, checkpoint, &j, &e);
 	if (r)
 		api_reply_error(call, &e);
 	else
-		reply_job(call, 202, j);
+		api_job_reply(call, 202, j);
 	return true;
 }

@@ -163,6 +163,9 @@ static bool decode_bool(const cJSON *item, void *to, const char *pointer,
 	return true;
 }
 
+static bool decode_object(const cJSON *item, const struct json_object *object, bool partial,
+			  void *out, const char *pointer, struct json_errors *errors);
+
 static bool decode_array(const cJSON *item, const struct json_field *f, void *base,
 			 const char *pointer, struct json_errors *errors)
 {
@@ -173,9 +176,11 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 	unsigned n = 0;
 
 	if (!cJSON_IsArray(item)) {
-		json_error_add(errors, pointer, "must be an array of objects");
+		json_error_add(errors, pointer, "must be an array of %s",
+			       f->object ? "objects" : "strings");
 		return false;
 	}
+	memset(to, 0, f->max * f->size);
 	cJSON_ArrayForEach(member, item)
 	{
 		char where[96];
@@ -185,14 +190,17 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 			return false;
 		}
 		snprintf(where, sizeof(where), "%.80s/%u", pointer, n);
-		ok &= json_decode(member, f->object, to + n * f->size, where, errors);
+		if (f->object)
+			ok &= json_decode(member, f->object, to + n * f->size, where, errors);
+		else
+			ok &= decode_string(member, f, to + n * f->size, where, errors);
 		n++;
 	}
 	*count = n;
 	return ok;
 }
 
-static bool decode_field(const cJSON *item, const struct json_field *f, void *base,
+static bool decode_field(const cJSON *item, const struct json_field *f, bool partial, void *base,
 			 const char *pointer, struct json_errors *errors)
 {
 	void *to = (char *)base + f->offset;
@@ -209,7 +217,8 @@ static bool decode_field(const cJSON *item, const struct json_field *f, void *ba
 	case JSON_BOOL:
 		return decode_bool(item, to, pointer, errors);
 	case JSON_OBJECT:
-		return json_decode(item, f->object, base, pointer, errors);
+		return decode_object(item, f->object, partial, base, pointer, errors);
+	case JSON_STRINGS:
 	case JSON_OBJECTS:
 		return decode_array(item, f, base, pointer, errors);
 	}
@@ -228,8 +237,9 @@ static unsigned field_find(const struct json_object *object, const char *name)
 	return i;
 }
 
-static bool decode_member(const cJSON *item, const struct json_object *object, void *out,
-			  const char *pointer, uint32_t *seen, struct json_errors *errors)
+static bool decode_member(const cJSON *item, const struct json_object *object, bool partial,
+			  void *out, const char *pointer, uint32_t *seen,
+			  struct json_errors *errors)
 {
 	unsigned i = field_find(object, item->string);
 	char where[96];
@@ -244,12 +254,12 @@ static bool decode_member(const cJSON *item, const struct json_object *object, v
 		return false;
 	}
 	*seen |= 1u << i;
-	return decode_field(item, &object->fields[i], out, where, errors);
+	return decode_field(item, &object->fields[i], partial, out, where, errors);
 }
 
 /* Recursion is as deep as the tables nest. */
-bool json_decode(const struct cJSON *item, const struct json_object *object, void *out,
-		 const char *pointer, struct json_errors *errors)
+static bool decode_object(const cJSON *item, const struct json_object *object, bool partial,
+			  void *out, const char *pointer, struct json_errors *errors)
 {
 	const cJSON *member;
 	uint32_t seen = 0;
@@ -261,18 +271,30 @@ bool json_decode(const struct cJSON *item, const struct json_object *object, voi
 	}
 	cJSON_ArrayForEach(member, item)
 	{
-		ok &= decode_member(member, object, out, pointer, &seen, errors);
+		ok &= decode_member(member, object, partial, out, pointer, &seen, errors);
 		if (errors->n == JSON_ERRORS_MAX)
 			return false;
 	}
 	for (unsigned i = 0; i < object->n; i++) {
 		char where[96];
 
-		if (!object->fields[i].required || (seen & 1u << i))
+		if (partial || !object->fields[i].required || (seen & 1u << i))
 			continue;
 		pointer_join(where, pointer, object->fields[i].name);
 		json_error_add(errors, where, "this field is missing");
 		ok = false;
 	}
 	return ok;
+}
+
+bool json_decode(const struct cJSON *item, const struct json_object *object, void *out,
+		 const char *pointer, struct json_errors *errors)
+{
+	return decode_object(item, object, false, out, pointer, errors);
+}
+
+bool json_decode_change(const struct cJSON *item, const struct json_object *object, void *out,
+			const char *pointer, struct json_errors *errors)
+{
+	return decode_object(item, object, true, out, pointer, errors);
 }

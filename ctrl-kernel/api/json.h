@@ -20,6 +20,7 @@ enum json_type {
 	JSON_SIZE,   /* uint64_t: bytes, an integer or a string like "256MiB" */
 	JSON_BOOL,   /* bool */
 	JSON_OBJECT, /* a struct described by object; its fields lie in the same struct as this one's */
+	JSON_STRINGS, /* an array of char[size], at most max; their number goes to count_offset */
 	JSON_OBJECTS, /* an array of structs of `size` bytes, at most max; their number goes to count_offset */
 };
 
@@ -59,6 +60,9 @@ struct cJSON *json_parse(const char *text, size_t len, struct json_errors *error
 /* Fills *out; what is absent keeps its value. pointer: of the item itself, "" for the root. */
 bool json_decode(const struct cJSON *item, const struct json_object *object, void *out,
 		 const char *pointer, struct json_errors *errors);
+/* The same of a change: nothing is required, nor in objects inside (but in elements of arrays, which are replaced whole). */
+bool json_decode_change(const struct cJSON *item, const struct json_object *object, void *out,
+			const char *pointer, struct json_errors *errors);
 /* "256MiB" -> bytes. */
 bool json_size_text(const char *text, uint64_t *bytes);
 /* "boot.modules.2.image" -> "/boot/modules/2/image" */

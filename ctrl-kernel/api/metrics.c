@@ -7,6 +7,7 @@
 #include <string.h>
 #include "net/net.h"
 #include "net/nic.h"
+#include "ctrl-kernel/ops/disks.h"
 #include "ctrl-kernel/ops/host.h"
 
 #define NS_PER_S 1000000000ull
@@ -115,6 +116,46 @@ static void net_metrics(struct buf *b)
 	}
 }
 
+static void disk_metrics(struct buf *b)
+{
+	static const struct {
+		const char *name, *type, *help;
+		size_t offset; /* of a uint64_t in struct blkdev */
+	} rows[] = {
+		{"socle_disk_bytes", "gauge", "Size.", offsetof(struct blkdev, bytes)},
+		{"socle_disk_reads_total", "counter", "Reads that succeeded.",
+		 offsetof(struct blkdev, stats.reads)},
+		{"socle_disk_read_bytes_total", "counter", "Bytes read.",
+		 offsetof(struct blkdev, stats.read_bytes)},
+		{"socle_disk_writes_total", "counter", "Writes that succeeded.",
+		 offsetof(struct blkdev, stats.writes)},
+		{"socle_disk_written_bytes_total", "counter", "Bytes written.",
+		 offsetof(struct blkdev, stats.write_bytes)},
+		{"socle_disk_flushes_total", "counter", "Flushes that succeeded.",
+		 offsetof(struct blkdev, stats.flushes)},
+		{"socle_disk_discards_total", "counter", "Discards that succeeded.",
+		 offsetof(struct blkdev, stats.discards)},
+		{"socle_disk_errors_total", "counter", "Requests that the drive failed.",
+		 offsetof(struct blkdev, stats.errors)},
+		{"socle_disk_timeouts_total", "counter", "Commands without an answer in time.",
+		 offsetof(struct blkdev, stats.timeouts)},
+		{"socle_disk_resets_total", "counter", "Resets of the drive's controller.",
+		 offsetof(struct blkdev, stats.resets)},
+		{"socle_disk_in_flight", "gauge", "Requests under way.",
+		 offsetof(struct blkdev, stats.in_flight)},
+	};
+
+	for (unsigned i = 0; disk_first() && i < ARRAY_SIZE(rows); i++) {
+		family(b, rows[i].name, rows[i].type, rows[i].help);
+		for (const struct blkdev *d = disk_first(); d; d = d->next) {
+			uint64_t n;
+
+			memcpy(&n, (const char *)d + rows[i].offset, sizeof(n));
+			value(b, rows[i].name, "disk", d->name, n);
+		}
+	}
+}
+
 static void api_metrics_own(struct buf *b)
 {
 	static const char *const classes[] = {"0xx", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -210,6 +251,7 @@ void api_metrics(struct api_call *call)
 	host_metrics(&b);
 	single(&b, "socle_images", "gauge", "Images.", n_images);
 	single(&b, "socle_image_bytes", "gauge", "Bytes in images.", image_bytes);
+	api_pool_metrics(&b);
 	vm_states(&b);
 	for (unsigned i = 0; i < ARRAY_SIZE(vm_metrics) && vm_first(); i++) {
 		family(&b, vm_metrics[i].name, vm_metrics[i].type, vm_metrics[i].help);
@@ -219,6 +261,7 @@ void api_metrics(struct api_call *call)
 	if (vm_first())
 		vm_exits(&b);
 	net_metrics(&b);
+	disk_metrics(&b);
 	api_metrics_own(&b);
 	api_reply(call, 200, "text/plain; version=0.0.4; charset=utf-8", &b, "");
 }

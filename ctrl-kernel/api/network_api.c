@@ -62,14 +62,6 @@ static struct network *find(struct api_call *call)
 	return NULL;
 }
 
-static void out_optional(struct out *o, const char *key, const char *value)
-{
-	if (*value)
-		out_str(o, key, value);
-	else
-		out_null(o, key);
-}
-
 static void write_nat(struct out *o, const struct network_spec *s)
 {
 	out_object(o, "nat");
@@ -91,16 +83,21 @@ static void write_nat(struct out *o, const struct network_spec *s)
 	out_close(o, '}');
 }
 
+void network_write_spec(struct out *o, const struct network_spec *s)
+{
+	out_str(o, "name", s->name);
+	out_str(o, "mode", s->mode);
+	out_optional(o, "uplink", s->uplink);
+	out_u64(o, "vlan", s->vlan);
+	if (strcmp(s->mode, "nat") == 0)
+		write_nat(o, s);
+}
+
 static void write_network(struct out *o, const struct network *n)
 {
 	out_object(o, NULL);
-	out_str(o, "name", n->spec.name);
-	out_str(o, "mode", n->spec.mode);
-	out_optional(o, "uplink", n->spec.uplink);
+	network_write_spec(o, &n->spec);
 	out_optional(o, "uplink_error", n->uplink_error);
-	out_u64(o, "vlan", n->spec.vlan);
-	if (strcmp(n->spec.mode, "nat") == 0)
-		write_nat(o, &n->spec);
 	out_u64(o, "ports", n->sw.n_ports);
 	out_close(o, '}');
 }

@@ -156,3 +156,11 @@ void out_time(struct out *o, const char *key, uint64_t utc_ns)
 		   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
 		   (unsigned)(utc_ns % NS_PER_S / 1000000));
 }
+
+void out_optional(struct out *o, const char *key, const char *value)
+{
+	if (*value)
+		out_str(o, key, value);
+	else
+		out_null(o, key);
+}

@@ -19,6 +19,7 @@ void out_str(struct out *o, const char *key, const char *value); /* not UTF-8: '
 void out_u64(struct out *o, const char *key, uint64_t value);
 void out_bool(struct out *o, const char *key, bool value);
 void out_null(struct out *o, const char *key);
+void out_optional(struct out *o, const char *key, const char *value); /* null when it is "" */
 void out_hex(struct out *o, const char *key, const uint8_t *bytes, size_t len);
 /* RFC 3339 UTC; null when utc_ns is 0. */
 void out_time(struct out *o, const char *key, uint64_t utc_ns);

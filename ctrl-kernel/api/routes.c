@@ -10,6 +10,9 @@
 #include <strings.h>
 #include "cJSON.h"
 #include "ctrl-kernel/api/problem.h"
+#include "ctrl-kernel/ops/lasting.h"
+#include "ctrl-kernel/ops/transfer.h"
+#include "ctrl-kernel/rt/hex.h"
 
 #define GET HTTP_M_GET
 #define PUT HTTP_M_PUT
@@ -22,6 +25,9 @@ static const struct api_route routes[] = {
 	{GET, "/healthz", api_health, NULL},
 	{GET, "/metrics", api_metrics, NULL},
 	{GET, "/v1", api_root, NULL},
+	{GET, "/v1/disks", api_disks_list, NULL},
+	{GET, "/v1/disks/{name}", api_disk_get, NULL},
+	{POST, "/v1/disks/{name}/actions/{verb}", api_disk_action, NULL},
 	{GET, "/v1/host", api_host, NULL},
 	{POST, "/v1/host/control/upgrade", api_upgrade, api_upgrade_begin},
 	{POST, "/v1/host/control/{verb}", api_control, NULL},
@@ -31,6 +37,7 @@ static const struct api_route routes[] = {
 	{GET, "/v1/images/{name}", api_image_get, NULL},
 	{PUT, "/v1/images/{name}", api_image_put, api_image_put_begin},
 	{DELETE, "/v1/images/{name}", api_image_delete, NULL},
+	{POST, "/v1/images/{name}/actions/{verb}", api_image_action, NULL},
 	{GET, "/v1/images/{name}/content", api_image_content, NULL},
 	{GET, "/v1/networks", api_networks_list, NULL},
 	{POST, "/v1/networks", api_networks_post, NULL},
@@ -41,9 +48,24 @@ static const struct api_route routes[] = {
 	{GET, "/v1/operations", api_jobs_list, NULL},
 	{GET, "/v1/operations/{name}", api_job_get, NULL},
 	{DELETE, "/v1/operations/{name}", api_job_delete, NULL},
+	{GET, "/v1/pools", api_pools_list, NULL},
+	{POST, "/v1/pools", api_pools_post, NULL},
+	{POST, "/v1/pools/actions/{verb}", api_pools_action, NULL},
+	{GET, "/v1/pools/{name}", api_pool_get, NULL},
+	{DELETE, "/v1/pools/{name}", api_pool_delete, NULL},
+	{POST, "/v1/pools/{name}/actions/{verb}", api_pool_action, NULL},
+	{GET, "/v1/pools/{name}/volumes", api_volumes_list, NULL},
+	{POST, "/v1/pools/{name}/volumes", api_volumes_post, NULL},
+	{GET, "/v1/pools/{name}/volumes/{volume}", api_volume_get, NULL},
+	{PATCH, "/v1/pools/{name}/volumes/{volume}", api_volume_patch, NULL},
+	{DELETE, "/v1/pools/{name}/volumes/{volume}", api_volume_delete, NULL},
+	{POST, "/v1/pools/{name}/volumes/{volume}/actions/{verb}", api_volume_action, NULL},
+	{GET, "/v1/pools/{name}/volumes/{volume}/content", api_content_get, NULL},
+	{PUT, "/v1/pools/{name}/volumes/{volume}/content", api_content_put, api_content_put_begin},
 	{GET, "/v1/vms", api_vms_list, NULL},
 	{POST, "/v1/vms", api_vms_post, NULL},
 	{GET, "/v1/vms/{name}", api_vm_get, NULL},
+	{PATCH, "/v1/vms/{name}", api_vm_patch, NULL},
 	{DELETE, "/v1/vms/{name}", api_vm_delete, NULL},
 	{POST, "/v1/vms/{name}/actions/{verb}", api_vm_action, NULL},
 	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
@@ -56,13 +78,70 @@ struct api_counters api_counters;
 
 /* ---- answers ---- */
 
+static bool changes_something(const struct api_call *call)
+{
+	return call->rq && !(call->rq->method & (HTTP_M_GET | HTTP_M_HEAD));
+}
+
+/* An answer that waits until what it tells of lasts. */
+struct held {
+	struct api_call *call;
+	unsigned status;
+	const char *type;
+	struct buf body;
+	char extra[2 * API_NAME_MAX + 64];
+};
+
+static void held_lasts(void *ctx, const struct ops_error *e)
+{
+	struct held *h = ctx;
+
+	if (api_call_back(h->call)) {
+		h->call->lasts = true;
+		if (e)
+			api_reply_error(h->call, e);
+		else
+			api_reply(h->call, h->status, h->type, &h->body, h->extra);
+	}
+	buf_free(&h->body);
+	free(h);
+}
+
+/* False: there is nothing to wait for. */
+static bool hold(struct api_call *call, unsigned status, const char *type, struct buf *body,
+		 const char *extra)
+{
+	struct ops_error e;
+	struct held *h;
+
+	if (call->lasts || status >= 300 || !changes_something(call) || !lasting_behind())
+		return false;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return false; /* it lasts all the same, in a moment */
+	*h = (struct held){.call = call, .status = status, .type = type, .body = *body};
+	snprintf(h->extra, sizeof(h->extra), "%s", extra);
+	call->waiting = true;
+	if (lasting_wait(held_lasts, h, &e) == 0) {
+		*body = (struct buf){0};
+		return true;
+	}
+	call->waiting = false;
+	free(h);
+	return false;
+}
+
 void api_reply(struct api_call *call, unsigned status, const char *type, struct buf *body,
 	       const char *extra)
 {
 	struct http_request *rq = call->rq;
 
+	if (hold(call, status, type, body, extra))
+		return;
 	if (call->upload)
 		stream_abort(call->upload);
+	if (call->content)
+		upload_abort(call->content);
 	free(call);
 	rq->user = NULL;
 	api_counters.requests[status / 100]++;
@@ -205,6 +284,46 @@ bool api_body_none(struct api_call *call)
 	return ok;
 }
 
+static bool body(struct api_call *call, const struct json_object *object, bool change, void *out)
+{
+	struct json_errors errors = {0};
+	struct cJSON *root = api_body_json(call);
+	bool ok;
+
+	if (!root)
+		return false;
+	ok = (change ? json_decode_change : json_decode)(root, object, out, "", &errors);
+	cJSON_Delete(root);
+	if (!ok)
+		api_reply_json_errors(call, &errors);
+	return ok;
+}
+
+bool api_body(struct api_call *call, const struct json_object *object, void *out)
+{
+	return body(call, object, false, out);
+}
+
+bool api_body_change(struct api_call *call, const struct json_object *object, void *out)
+{
+	return body(call, object, true, out);
+}
+
+bool api_query_bool(struct api_call *call, const char *key, bool *out)
+{
+	char text[8], detail[64];
+
+	*out = false;
+	if (!api_query(call, key, text, sizeof(text)) || strcmp(text, "false") == 0)
+		return true;
+	*out = strcmp(text, "true") == 0;
+	if (*out)
+		return true;
+	snprintf(detail, sizeof(detail), "%s is true or false", key);
+	api_reply_problem(call, 400, detail, "");
+	return false;
+}
+
 const char *api_query(const struct api_call *call, const char *key, char *out, size_t size)
 {
 	const char *at = call->rq->query;
@@ -221,14 +340,6 @@ const char *api_query(const struct api_call *call, const char *key, char *out, s
 		at += *at == '&';
 	}
 	return NULL;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool api_segment(const char **at, char *out, size_t size)
@@ -260,7 +371,7 @@ bool api_segment(const char **at, char *out, size_t size)
 
 static bool match_segment(const char *word, size_t len, const char **target, struct api_call *call)
 {
-	char text[OPS_NAME_MAX];
+	char text[API_NAME_MAX];
 
 	if (!api_segment(target, text, sizeof(text)))
 		return false;
@@ -268,8 +379,12 @@ static bool match_segment(const char *word, size_t len, const char **target, str
 		return strlen(text) == len && strncmp(text, word, len) == 0;
 	if (strncmp(word, "{name}", len) == 0)
 		snprintf(call->name, sizeof(call->name), "%s", text);
+	else if (strncmp(word, "{volume}", len) == 0)
+		snprintf(call->volume, sizeof(call->volume), "%s", text);
+	else if (strlen(text) >= sizeof(call->verb))
+		return false;
 	else
-		snprintf(call->verb, sizeof(call->verb), "%s", text);
+		snprintf(call->verb, sizeof(call->verb), "%.63s", text);
 	return true;
 }
 
@@ -332,8 +447,8 @@ static void reply_not_found(struct api_call *call)
 			 "/ at the end",
 			 target);
 	else if (strncmp(target, "/v1", 3) != 0 &&
-		 (strncmp(target, "/vms", 4) == 0 || strncmp(target, "/images", 7) == 0 ||
-		  strncmp(target, "/host", 5) == 0))
+		 (strncmp(target, "/vms", 4) == 0 || strncmp(target, "/pools", 6) == 0 ||
+		  strncmp(target, "/images", 7) == 0 || strncmp(target, "/host", 5) == 0))
 		snprintf(detail, sizeof(detail),
 			 "there is nothing at %.100s; did you mean "
 			 "/v1%.100s?",
@@ -383,17 +498,40 @@ static bool app_data(struct http_request *rq, const void *data, size_t len)
 	struct api_call *call = rq->user;
 	struct ops_error e;
 
-	if (stream_write(call->upload, data, len, &e) == 0)
+	if (call->content) {
+		if (upload_write(call->content, data, len, &e) == 0) {
+			if (upload_full(call->content))
+				http_pause(rq);
+			return true;
+		}
+	} else if (stream_write(call->upload, data, len, &e) == 0) {
 		return true;
+	}
 	api_reply_error(call, &e);
 	return false;
+}
+
+static void configuration_known(void *ctx)
+{
+	struct api_call *call = ctx;
+
+	if (api_call_back(call))
+		call->route->handle(call);
 }
 
 static void app_end(struct http_request *rq)
 {
 	struct api_call *call = rq->user;
 
-	call->route->handle(call);
+	if (!changes_something(call) || lasting_known()) {
+		call->route->handle(call);
+		return;
+	}
+	call->waiting = true;
+	if (lasting_when_read(configuration_known, call) == 0)
+		return;
+	call->waiting = false;
+	api_reply_problem(call, 503, "out of memory", "Retry-After: 1\r\n");
 }
 
 static void app_gone(struct http_request *rq)
@@ -405,6 +543,9 @@ static void app_gone(struct http_request *rq)
 	if (call->upload)
 		stream_abort(call->upload);
 	call->upload = NULL;
+	if (call->content)
+		upload_abort(call->content);
+	call->content = NULL;
 	if (!call->waiting)
 		free(call);
 }

@@ -45,79 +45,6 @@ struct vm *api_vm(struct api_call *call)
 	return NULL;
 }
 
-static void out_optional(struct out *o, const char *key, const char *value)
-{
-	if (*value)
-		out_str(o, key, value);
-	else
-		out_null(o, key);
-}
-
-static void write_boot(struct out *o, const struct vm_spec *spec)
-{
-	out_object(o, "boot");
-	out_str(o, "kernel", spec->kernel);
-	out_optional(o, "initrd", spec->initrd);
-	out_str(o, "cmdline", spec->cmdline);
-	out_array(o, "modules");
-	for (unsigned i = 0; i < spec->n_modules; i++) {
-		out_object(o, NULL);
-		out_str(o, "image", spec->modules[i].image);
-		out_str(o, "string", spec->modules[i].string);
-		out_close(o, '}');
-	}
-	out_close(o, ']');
-	out_close(o, '}');
-}
-
-static void write_disk(struct out *o, const struct vm_disk *d)
-{
-	out_object(o, NULL);
-	out_str(o, "id", d->id);
-	if (d->pool[0]) {
-		out_str(o, "pool", d->pool);
-		out_str(o, "volume", d->volume);
-	}
-	if (d->image[0])
-		out_str(o, "image", d->image);
-	out_optional(o, "serial", d->serial);
-	out_bool(o, "readonly", d->read_only);
-	out_bool(o, "cdrom", d->cdrom);
-	out_object(o, "limits");
-	out_u64(o, "bytes_per_s", d->bytes_per_s);
-	out_u64(o, "ops_per_s", d->ops_per_s);
-	out_close(o, '}');
-	out_close(o, '}');
-}
-
-static void write_nic(struct out *o, const struct vm_nic *n)
-{
-	out_object(o, NULL);
-	out_str(o, "id", n->id);
-	out_str(o, "network", n->network);
-	out_str(o, "mac", n->mac);
-	out_u64(o, "vlan", n->vlan);
-	out_bool(o, "isolated", n->isolated);
-	out_bool(o, "anti_spoof", n->anti_spoof);
-	out_object(o, "limits");
-	out_u64(o, "bytes_per_s", n->bytes_per_s);
-	out_u64(o, "frames_per_s", n->frames_per_s);
-	out_close(o, '}');
-	out_close(o, '}');
-}
-
-static void write_devices(struct out *o, const struct vm_spec *spec)
-{
-	out_array(o, "disks");
-	for (unsigned i = 0; i < spec->n_disks; i++)
-		write_disk(o, &spec->disks[i]);
-	out_close(o, ']');
-	out_array(o, "nics");
-	for (unsigned i = 0; i < spec->n_nics; i++)
-		write_nic(o, &spec->nics[i]);
-	out_close(o, ']');
-}
-
 void vm_write(struct out *o, const char *key, const struct vm *vm)
 {
 	static const char *const pending[] = {"", "start", "reset", "save", "restore"};
@@ -125,15 +52,8 @@ void vm_write(struct out *o, const char *key, const struct vm *vm)
 
 	vm_uuid_text(vm->uuid, uuid);
 	out_object(o, key);
-	out_str(o, "name", vm->spec.name);
 	out_str(o, "uuid", uuid);
-	out_u64(o, "vcpus", vm->spec.vcpus);
-	out_u64(o, "memory", vm->spec.memory);
-	write_boot(o, &vm->spec);
-	write_devices(o, &vm->spec);
-	out_u64(o, "weight", vm->spec.weight);
-	out_u64(o, "cap", vm->spec.cap);
-	out_bool(o, "autostart", vm->spec.autostart);
+	vmspec_write(o, &vm->spec);
 	out_str(o, "state", vm_state_name(vm->state));
 	out_object(o, "reason");
 	out_str(o, "code", vm->reason_code);
@@ -201,6 +121,24 @@ void api_vm_get(struct api_call *call)
 	struct vm *vm = api_vm(call);
 
 	if (vm)
+		reply_vm(call, 200, vm, "");
+}
+
+/* What is not given stays; a list that is given replaces the one before. */
+void api_vm_patch(struct api_call *call)
+{
+	struct vm *vm = api_vm(call);
+	struct ops_error e;
+	struct vm_spec spec;
+
+	if (!vm)
+		return;
+	spec = vm->spec;
+	if (!api_body_change(call, &vmspec_object, &spec))
+		return;
+	if (vm_redefine(vm, &spec, &e))
+		api_reply_error(call, &e);
+	else
 		reply_vm(call, 200, vm, "");
 }
 

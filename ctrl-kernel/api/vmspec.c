@@ -73,7 +73,89 @@ static const struct json_field vm_fields[] = {
 	 VMM_DISKS_MAX, offsetof(struct vm_spec, n_disks), &disk_object},
 	{"nics", JSON_OBJECTS, false, offsetof(struct vm_spec, nics), sizeof(struct vm_nic),
 	 VMM_NICS_MAX, offsetof(struct vm_spec, n_nics), &nic_object},
-	{"autostart", JSON_BOOL, false, AT(autostart), 0, 0, NULL}, /* socle.json only: last */
+	{"autostart", JSON_BOOL, false, AT(autostart), 0, 0, NULL},
+	{"autostart_order", JSON_U32, false, AT(autostart_order), 0, 0, NULL},
+	{"autostart_delay_s", JSON_U32, false, AT(autostart_delay_s), 0, 0, NULL},
 };
-const struct json_object vmspec_object = {vm_fields, ARRAY_SIZE(vm_fields) - 1};
-const struct json_object vmspec_config_object = {vm_fields, ARRAY_SIZE(vm_fields)};
+const struct json_object vmspec_object = {vm_fields, ARRAY_SIZE(vm_fields)};
+
+/* ---- writing ---- */
+
+static void write_boot(struct out *o, const struct vm_spec *spec)
+{
+	out_object(o, "boot");
+	out_str(o, "kernel", spec->kernel);
+	out_optional(o, "initrd", spec->initrd);
+	out_str(o, "cmdline", spec->cmdline);
+	out_array(o, "modules");
+	for (unsigned i = 0; i < spec->n_modules; i++) {
+		out_object(o, NULL);
+		out_str(o, "image", spec->modules[i].image);
+		out_str(o, "string", spec->modules[i].string);
+		out_close(o, '}');
+	}
+	out_close(o, ']');
+	out_close(o, '}');
+}
+
+static void write_disk(struct out *o, const struct vm_disk *d)
+{
+	out_object(o, NULL);
+	out_str(o, "id", d->id);
+	if (d->pool[0]) {
+		out_str(o, "pool", d->pool);
+		out_str(o, "volume", d->volume);
+	}
+	if (d->image[0])
+		out_str(o, "image", d->image);
+	out_optional(o, "serial", d->serial);
+	out_bool(o, "readonly", d->read_only);
+	out_bool(o, "cdrom", d->cdrom);
+	out_object(o, "limits");
+	out_u64(o, "bytes_per_s", d->bytes_per_s);
+	out_u64(o, "ops_per_s", d->ops_per_s);
+	out_close(o, '}');
+	out_close(o, '}');
+}
+
+static void write_nic(struct out *o, const struct vm_nic *n)
+{
+	out_object(o, NULL);
+	out_str(o, "id", n->id);
+	out_str(o, "network", n->network);
+	out_str(o, "mac", n->mac);
+	out_u64(o, "vlan", n->vlan);
+	out_bool(o, "isolated", n->isolated);
+	out_bool(o, "anti_spoof", n->anti_spoof);
+	out_object(o, "limits");
+	out_u64(o, "bytes_per_s", n->bytes_per_s);
+	out_u64(o, "frames_per_s", n->frames_per_s);
+	out_close(o, '}');
+	out_close(o, '}');
+}
+
+static void write_devices(struct out *o, const struct vm_spec *spec)
+{
+	out_array(o, "disks");
+	for (unsigned i = 0; i < spec->n_disks; i++)
+		write_disk(o, &spec->disks[i]);
+	out_close(o, ']');
+	out_array(o, "nics");
+	for (unsigned i = 0; i < spec->n_nics; i++)
+		write_nic(o, &spec->nics[i]);
+	out_close(o, ']');
+}
+
+void vmspec_write(struct out *o, const struct vm_spec *spec)
+{
+	out_str(o, "name", spec->name);
+	out_u64(o, "vcpus", spec->vcpus);
+	out_u64(o, "memory", spec->memory);
+	write_boot(o, spec);
+	write_devices(o, spec);
+	out_u64(o, "weight", spec->weight);
+	out_u64(o, "cap", spec->cap);
+	out_bool(o, "autostart", spec->autostart);
+	out_u64(o, "autostart_order", spec->autostart_order);
+	out_u64(o, "autostart_delay_s", spec->autostart_delay_s);
+}

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -52,11 +53,12 @@ static void healthy(void *ctx)
 	static bool round;
 	struct loop_job *job = ctx;
 
-	if (round)
-		(void)hv_ctrl_healthy();
-	else
+	if (!round) {
+		round = true;
 		loop_defer(job);
-	round = true;
+	} else if (hv_ctrl_healthy() == 0) {
+		keep_convert();
+	}
 }
 
 void control_serves(void)

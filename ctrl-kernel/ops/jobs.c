@@ -60,10 +60,10 @@ static bool text_ends(const char *text, size_t size)
 /* What the instance before may have left half-written is no job. */
 static bool job_sane(const struct job *j)
 {
-	return j->id && j->state > JOB_FREE && j->state <= JOB_CANCELLED &&
-	       j->code <= OPS_INTERNAL && text_ends(j->kind, sizeof(j->kind)) &&
-	       text_ends(j->target, sizeof(j->target)) && text_ends(j->result, sizeof(j->result)) &&
-	       text_ends(j->text, sizeof(j->text));
+	return j->id && j->state > JOB_FREE && j->state <= JOB_CANCELLED && j->code < OPS_CODES &&
+	       text_ends(j->kind, sizeof(j->kind)) && text_ends(j->target, sizeof(j->target)) &&
+	       text_ends(j->result, sizeof(j->result)) && text_ends(j->text, sizeof(j->text)) &&
+	       text_ends(j->pool, sizeof(j->pool));
 }
 
 static void take_over(void)
@@ -142,6 +142,20 @@ struct job *job_begin(const char *kind, const char *target, const char *result, 
 	return j;
 }
 
+struct job *job_begin_volume(const char *kind, const char *pool, const char *volume, const char *to,
+			     uint64_t total, loop_fn cancel, void *ctx, struct ops_error *e)
+{
+	char name[OPS_NAME_MAX], result[OPS_NAME_MAX];
+	struct job *j;
+
+	snprintf(name, sizeof(name), "%.63s", volume);
+	snprintf(result, sizeof(result), "%.63s", to);
+	j = job_begin(kind, name, result, total, cancel, ctx, e);
+	if (j)
+		snprintf(j->pool, sizeof(j->pool), "%.63s", pool);
+	return j;
+}
+
 void job_progress(struct job *j, uint64_t done)
 {
 	j->done = done;
@@ -180,7 +194,7 @@ void job_end(struct job *j, const struct ops_error *e)
 	j->ended_ns = rt_now();
 	if (e) {
 		j->code = e->code;
-		snprintf(j->text, sizeof(j->text), "%s", e->text);
+		snprintf(j->text, sizeof(j->text), "%.191s", e->text);
 	} else {
 		j->done = j->total;
 	}

@@ -18,20 +18,24 @@ enum job_state { JOB_FREE, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED
 struct job {
 	uint32_t id; /* from 1 */
 	uint32_t state;
-	char kind[16];             /* "save", "checkpoint", "restore" */
-	char target[OPS_NAME_MAX]; /* the VM's name */
-	char result[OPS_NAME_MAX]; /* the image's name */
+	char kind[16]; /* "save", "checkpoint", "restore"; with volumes "zero", "clone" */
+	char target[OPS_NAME_MAX]; /* the VM's name, or the volume's */
+	char result[OPS_NAME_MAX]; /* the image's name, or the new volume's */
 	uint64_t done, total;      /* bytes */
 	uint64_t started_ns, ended_ns;
 	uint32_t code; /* enum ops_code, when it failed */
 	uint32_t reserved;
-	char text[256];
+	char text[192];          /* why it failed */
+	char pool[OPS_NAME_MAX]; /* the volume's; "": it is about no volume */
 };
 
 void jobs_init(void); /* after keep_init */
 /* NULL: e says why. cancel(ctx) ends it by job_end() before it returns; NULL: it cannot be cancelled. */
 struct job *job_begin(const char *kind, const char *target, const char *result, uint64_t total,
 		      loop_fn cancel, void *ctx, struct ops_error *e);
+/* The same for a volume. Names that are longer than ours are cut. */
+struct job *job_begin_volume(const char *kind, const char *pool, const char *volume, const char *to,
+			     uint64_t total, loop_fn cancel, void *ctx, struct ops_error *e);
 void job_progress(struct job *j, uint64_t done);
 void job_end(struct job *j,
 	     const struct ops_error *e); /* e NULL: succeeded; OPS_ABORTED: cancelled */

@@ -9,23 +9,24 @@
 #include <string.h>
 #include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/keep_ram.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define MAGIC 0x45524f5453ull          /* "STORE" */
 #define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
 
 enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
-_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_NETWORKS, "slots of hv");
+_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_RAM_0, "slots of hv");
 
 struct image_record {
-	uint32_t live, source, hashed;
-	char name[OPS_NAME_MAX];
+	uint32_t live, source, hashed, stored;
+	char name[OPS_NAME_MAX], pool[OPS_NAME_MAX];
 	uint64_t bytes, created_ns;
 	uint8_t sha256[32];
 };
 
 struct vm_now { /* what changes */
-	uint32_t state, pending, hv_id, reserved;
+	uint32_t state, pending, hv_id, starts;
 	uint64_t changed_ns;
 	char reason_code[24], reason[256], start_error[256];
 };
@@ -34,7 +35,9 @@ struct vm_record {
 	uint32_t live, current; /* of now[] */
 	uint64_t order;         /* of definition */
 	uint8_t uuid[16];
-	struct vm_spec spec;
+	uint32_t spec_current; /* of spec[] */
+	uint32_t reserved;
+	struct vm_spec spec[2];
 	struct vm_now now[2];
 };
 
@@ -42,11 +45,13 @@ struct store {
 	uint64_t magic;
 	uint32_t version, vm_bytes; /* sizeof(struct vm_record) */
 	uint64_t next_order;
+	uint32_t lasting; /* 1: the configuration that lasts has been applied */
+	uint32_t reserved;
 	struct image_record images[IMAGE_RECORDS];
 };
 
-_Static_assert(KEEP_VERSION == 2 && KEEP_OLDEST == 2 && sizeof(struct store) == 32920 &&
-		       sizeof(struct image_record) == 128 && sizeof(struct vm_record) == 8016,
+_Static_assert(KEEP_VERSION == 2 && KEEP_OLDEST == 2 && sizeof(struct store) == 49376 &&
+		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 14888,
 	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
@@ -97,10 +102,10 @@ static bool map_head(void)
 	return store != NULL;
 }
 
-static void head_write(void)
+static void head_write(uint32_t version)
 {
 	store->vm_bytes = sizeof(struct vm_record);
-	store->version = KEEP_VERSION;
+	store->version = version;
 	store->magic = MAGIC;
 }
 
@@ -116,9 +121,9 @@ static bool find(void)
 		pages = info & 0xffffffffffffull;
 	if (pages < HEAD_PAGES || !map_head())
 		rt_die("what the instance before left cannot be mapped");
-	if (store->version == KEEP_VERSION &&
+	if (store->version >= KEEP_OLDEST && store->version <= KEEP_VERSION &&
 	    (store->magic == MAGIC || store->vm_bytes == sizeof(struct vm_record))) {
-		head_write(); /* one of them may be damaged */
+		head_write(store->version); /* one of the others may be damaged */
 		return true;
 	}
 	rt_die("what the instance before left has version %u, not %u", store->version,
@@ -134,7 +139,7 @@ static void make(void)
 	mem = (uint32_t)handle;
 	if (grow(HEAD_PAGES) || !map_head())
 		rt_die("no memory for the store");
-	head_write();
+	head_write(KEEP_VERSION);
 }
 
 void keep_init(void)
@@ -155,6 +160,23 @@ void keep_ready(void)
 {
 	if (!found && hv_mem_keep(mem, SLOT_STORE))
 		rt_die("the store cannot be kept");
+}
+
+void keep_convert(void)
+{
+	if (store)
+		head_write(KEEP_VERSION);
+}
+
+bool keep_lasting(void)
+{
+	return store && store->lasting == 1;
+}
+
+void keep_lasting_set(void)
+{
+	if (store)
+		store->lasting = 1;
 }
 
 /* ---- images ---- */
@@ -187,6 +209,7 @@ int keep_image(struct image *image, struct ops_error *e)
 	rec->bytes = image->bytes;
 	rec->created_ns = image->created_ns;
 	rec->hashed = image->hashed;
+	rec->stored = 0;
 	memcpy(rec->sha256, image->sha256, sizeof(rec->sha256));
 	__atomic_store_n(&rec->live, 1, __ATOMIC_RELEASE);
 	image->keep = i;
@@ -202,6 +225,17 @@ void keep_image_hashed(const struct image *image)
 	rec = &store->images[image->keep];
 	memcpy(rec->sha256, image->sha256, sizeof(rec->sha256));
 	__atomic_store_n(&rec->hashed, 1, __ATOMIC_RELEASE);
+}
+
+void keep_image_stored(const struct image *image)
+{
+	struct image_record *rec;
+
+	if (image->keep == KEEP_NONE)
+		return;
+	rec = &store->images[image->keep];
+	memcpy(rec->pool, image->pool, sizeof(rec->pool));
+	__atomic_store_n(&rec->stored, 1, __ATOMIC_RELEASE);
 }
 
 void keep_image_gone(struct image *image)
@@ -220,6 +254,7 @@ static void write_now(const struct vm *vm, struct vm_now *n)
 	n->state = vm->state;
 	n->pending = vm->pending;
 	n->hv_id = vm->hv_id;
+	n->starts = vm->starts;
 	n->changed_ns = vm->changed_ns;
 	memcpy(n->reason_code, vm->reason_code, sizeof(n->reason_code));
 	memcpy(n->reason, vm->reason, sizeof(n->reason));
@@ -239,6 +274,19 @@ void keep_vm_update(const struct vm *vm)
 	__atomic_store_n(&rec->current, other, __ATOMIC_RELEASE);
 }
 
+void keep_vm_respec(const struct vm *vm)
+{
+	struct vm_record *rec;
+	uint32_t other;
+
+	if (vm->keep == KEEP_NONE)
+		return;
+	rec = records[vm->keep];
+	other = 1 - rec->spec_current;
+	rec->spec[other] = vm->spec;
+	__atomic_store_n(&rec->spec_current, other, __ATOMIC_RELEASE);
+}
+
 int keep_vm(struct vm *vm, struct ops_error *e)
 {
 	if (!store)
@@ -253,7 +301,8 @@ int keep_vm(struct vm *vm, struct ops_error *e)
 			continue;
 		rec->order = store->next_order++;
 		memcpy(rec->uuid, vm->uuid, sizeof(rec->uuid));
-		rec->spec = vm->spec;
+		rec->spec[0] = vm->spec;
+		rec->spec_current = 0;
 		rec->current = 0;
 		write_now(vm, &rec->now[0]);
 		__atomic_store_n(&rec->live, 1, __ATOMIC_RELEASE);
@@ -303,7 +352,7 @@ static bool name_sane(const char name[OPS_NAME_MAX], bool needed)
 static bool image_sane(const struct image_record *rec)
 {
 	return rec->live == 1 && name_sane(rec->name, true) && rec->source <= IMAGE_BOOT_MODULE &&
-	       rec->hashed <= 1;
+	       rec->hashed <= 1 && rec->stored <= 1 && (!rec->stored || name_sane(rec->pool, true));
 }
 
 /* The object that it names holds that many bytes. */
@@ -317,12 +366,14 @@ static bool image_fits(const struct image_record *rec, uint32_t object)
 
 static bool spec_sane(const struct vm_spec *s)
 {
-	uint8_t autostart; /* a bool may be read only when it is one */
+	uint8_t autostart, from_boot; /* a bool may be read only when it is one */
 
 	memcpy(&autostart, &s->autostart, sizeof(autostart));
+	memcpy(&from_boot, &s->from_boot, sizeof(from_boot));
 	if (!name_sane(s->name, true) || !name_sane(s->kernel, true) ||
 	    !name_sane(s->initrd, false) || !text_ends(s->cmdline, sizeof(s->cmdline)) ||
-	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) || autostart > 1)
+	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) || autostart > 1 ||
+	    from_boot > 1 || s->autostart_delay_s > AUTOSTART_DELAY_MAX_S)
 		return false;
 	for (unsigned i = 0; i < s->n_modules; i++)
 		if (!name_sane(s->modules[i].image, true) ||
@@ -336,7 +387,7 @@ static bool spec_sane(const struct vm_spec *s)
 
 static bool now_sane(const struct vm_now *n)
 {
-	return n->state <= VM_CRASHED && n->pending <= VM_RESTORING &&
+	return n->state <= VM_CRASHED && n->pending <= VM_RESTORING && n->starts <= 1 &&
 	       text_ends(n->reason_code, sizeof(n->reason_code)) &&
 	       text_ends(n->reason, sizeof(n->reason)) &&
 	       text_ends(n->start_error, sizeof(n->start_error));
@@ -344,8 +395,8 @@ static bool now_sane(const struct vm_now *n)
 
 static bool vm_sane(const struct vm_record *rec)
 {
-	return rec->live == 1 && rec->current <= 1 && spec_sane(&rec->spec) &&
-	       now_sane(&rec->now[rec->current]);
+	return rec->live == 1 && rec->current <= 1 && rec->spec_current <= 1 &&
+	       spec_sane(&rec->spec[rec->spec_current]) && now_sane(&rec->now[rec->current]);
 }
 
 bool keep_image_read(unsigned i, struct image *out)
@@ -369,10 +420,17 @@ bool keep_image_read(unsigned i, struct image *out)
 	out->mem = (uint32_t)handle;
 	out->bytes = rec->bytes;
 	out->created_ns = rec->created_ns;
+	if (rec->stored)
+		memcpy(out->pool, rec->pool, sizeof(out->pool));
 	out->hashed = rec->hashed;
 	memcpy(out->sha256, rec->sha256, sizeof(out->sha256));
 	out->keep = (int)i;
 	return true;
+}
+
+static const struct vm_spec *spec_of(const struct vm_record *rec)
+{
+	return &rec->spec[rec->spec_current & 1];
 }
 
 /* Of records that are sane: does what only one VM can have belong to one before it, too? */
@@ -384,7 +442,7 @@ static bool is_double(unsigned i)
 		const struct vm_record *a = records[j];
 		uint32_t id = a->now[a->current & 1].hv_id;
 
-		if (a->live && (strcmp(a->spec.name, b->spec.name) == 0 ||
+		if (a->live && (strcmp(spec_of(a)->name, spec_of(b)->name) == 0 ||
 				memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0 ||
 				(id && id == b->now[b->current].hv_id)))
 			return true;
@@ -441,9 +499,10 @@ bool keep_vm_read(int after, struct vm *out, struct kept_vm *run)
 		return false;
 	rec = records[i];
 	n = &rec->now[rec->current];
-	out->spec = rec->spec;
+	out->spec = *spec_of(rec);
 	memcpy(out->uuid, rec->uuid, sizeof(out->uuid));
 	out->state = (enum vm_state)n->state;
+	out->starts = n->starts;
 	out->changed_ns = n->changed_ns;
 	memcpy(out->reason_code, n->reason_code, sizeof(out->reason_code));
 	memcpy(out->reason, n->reason, sizeof(out->reason));

@@ -8,6 +8,7 @@
  *   slot 1 + IMAGES + v   console ring of VM v
  *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
  *   KEEP_SLOT_NETWORKS    that of networks (network_table.c), in the same way
+ *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h); since version 2
  *
  * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
  * the old and then pointed to. So the store is consistent whenever the program dies.
@@ -35,15 +36,23 @@
 void keep_init(void);
 bool keep_found(void); /* there was one: recover, then keep_ready() */
 void keep_ready(void); /* from here on it counts; the boot modules are not given again */
+/* After CTRL_HEALTHY: an older store is of this program's version from here on. From 1 to 2 nothing else changes. */
+void keep_convert(void);
+
+/* All of the configuration that lasts (lasting.h) has been applied: by this instance, or one before it. */
+bool keep_lasting(void);
+void keep_lasting_set(void);
 
 /* image->keep, vm->keep say where; both are KEEP_NONE before. */
 int keep_image(struct image *image, struct ops_error *e) MUST_CHECK;
 void keep_image_hashed(const struct image *image);
+void keep_image_stored(const struct image *image);
 void keep_image_gone(struct image *image); /* before its handle is closed */
 int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;
 void keep_vm_update(
 	const struct vm *vm); /* its state, its run or its pending action have changed */
+void keep_vm_respec(const struct vm *vm); /* its description has changed */
 void keep_vm_gone(struct vm *vm);
 
 /* ---- recovery (recover.c): what was live, each once; the record's objects come with it ---- */

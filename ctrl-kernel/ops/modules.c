@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Boot modules and automatic start (modules.h).
+ * Boot modules (modules.h).
  */
 #include "ctrl-kernel/ops/modules.h"
 
@@ -8,7 +8,6 @@
 #include <string.h>
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
-#include "ctrl-kernel/ops/vms.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define BLANKS " \t\r\n"
@@ -65,39 +64,4 @@ void modules_import(void)
 
 	for (unsigned i = 0; i < info->n_modules && i < HV_MODULES_MAX; i++)
 		module_import(&info->modules[i]);
-}
-
-/* ---- automatic start ---- */
-
-static struct loop_job next_job;
-
-static void autostart_done(void *ctx, const struct ops_error *e)
-{
-	(void)ctx;
-	(void)e; /* reported where it failed */
-	loop_defer(&next_job);
-}
-
-/* The next one that was never tried: a failed start leaves the VM defined, with its error. */
-static void autostart_next(void *ctx)
-{
-	struct ops_error e;
-	struct vm *vm = vm_first();
-
-	(void)ctx;
-	while (vm && !(vm->spec.autostart && vm->state == VM_DEFINED && vm->pending == VM_IDLE &&
-		       vm->start_error[0] == '\0'))
-		vm = vm->next;
-	if (!vm)
-		return;
-	if (vm_start(vm, autostart_done, NULL, &e)) {
-		host_note("autostart", 0, "%s: %s", vm->spec.name, e.text);
-		loop_defer(&next_job);
-	}
-}
-
-void autostart_begin(void)
-{
-	next_job.fn = autostart_next;
-	autostart_next(NULL);
 }

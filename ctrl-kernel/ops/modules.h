@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Boot modules become images; VMs marked autostart are started, one after the other.
+ * Boot modules become images.
  */
 #ifndef OPS_MODULES_H
 #define OPS_MODULES_H
@@ -11,7 +11,4 @@
 void modules_import(void);
 /* The name a module's string gives it: name=... in it, else the last path component of its first word. */
 bool module_name(const char *string, char out[OPS_NAME_MAX]);
-/* Starts every VM whose description says so, in their order; each when the one before runs or has failed. */
-void autostart_begin(void);
-
 #endif

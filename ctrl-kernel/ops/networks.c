@@ -17,6 +17,18 @@
 static struct network *networks;
 static struct nic *nics; /* [borrows] NULL: not known yet */
 static bool nics_known;
+static void (*watcher)(void);
+
+void networks_watch(void (*fn)(void))
+{
+	watcher = fn;
+}
+
+static void changed(void)
+{
+	if (watcher)
+		watcher();
+}
 
 struct network *network_first(void)
 {
@@ -191,8 +203,10 @@ int network_define(const struct network_spec *given, struct network **out, struc
 	if (network_table_add(&spec, &record, e))
 		return -1;
 	*out = insert(&spec, record);
-	if (*out)
+	if (*out) {
+		changed();
 		return 0;
+	}
 	network_table_remove(record);
 	return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 }
@@ -221,6 +235,7 @@ int network_delete(struct network *n, struct ops_error *e)
 	switch_free(&n->sw);
 	network_table_remove(n->record);
 	free(n);
+	changed();
 	return 0;
 }
 
@@ -241,22 +256,28 @@ static int check_change(const struct network *n, const struct network_spec *spec
 	return 0;
 }
 
-int network_change(struct network *n, const struct network_spec *spec, struct ops_error *e)
+int network_change(struct network *n, const struct network_spec *given, struct ops_error *e)
 {
-	bool other_nic = strcmp(n->spec.uplink, spec->uplink) != 0;
+	struct network_spec spec = *given;
+	bool other_nic = strcmp(n->spec.uplink, spec.uplink) != 0;
 	struct nat_config config;
 
-	if (check_change(n, spec, e) || check(spec, n, e) ||
-	    (n->nat && network_nat_config(spec, n, &config, e)))
+	if (is_nat(&spec) && !spec.subnet[0])
+		memcpy(spec.subnet, n->spec.subnet, sizeof(spec.subnet));
+	if (is_nat(&spec))
+		network_nat_complete(&spec);
+	if (check_change(n, &spec, e) || check(&spec, n, e) ||
+	    (n->nat && network_nat_config(&spec, n, &config, e)))
 		return -1;
 	if (other_nic)
 		uplink_end(n);
-	n->spec = *spec;
-	network_table_change(n->record, spec);
+	n->spec = spec;
+	network_table_change(n->record, &spec);
 	if (n->nat)
 		nat_change(n->nat, &config);
 	if (other_nic)
 		uplink_begin(n);
+	changed();
 	return 0;
 }
 

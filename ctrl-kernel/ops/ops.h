@@ -37,6 +37,15 @@ enum ops_code {
 	OPS_LIMIT,         /* a table of the control kernel or hv is full */
 	OPS_EXHAUSTED,     /* the control kernel itself is out of memory */
 	OPS_INTERNAL,
+	OPS_NO_POOL,     /* no storage pool of that name */
+	OPS_NO_VOLUME,   /* no volume of that name */
+	OPS_NO_SPACE,    /* a pool has not enough room for what is asked */
+	OPS_OCCUPIED,    /* a disk carries something and was not to be overwritten */
+	OPS_UNSUPPORTED, /* that cannot be done with this kind of thing */
+	OPS_MISMATCH,    /* what came is not what its checksum says */
+	OPS_IO,          /* a drive failed */
+	OPS_NOT_READY,   /* the drives are being read for the first time */
+	OPS_CODES, /* their number; operations that are remembered (jobs.h) have them: new ones come last */
 };
 
 struct ops_error {

@@ -24,6 +24,7 @@
 #define VM_WEIGHT_DEFAULT 100u
 #define VM_WEIGHT_MAX 10000u
 #define VM_VOLUME_NAME_MAX 128u /* LVM2's */
+#define AUTOSTART_DELAY_MAX_S 3600u
 #define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
 
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
@@ -68,6 +69,7 @@ struct vm_spec {
 	uint32_t weight;
 	uint32_t cap; /* percent of one CPU, 0: none */
 	bool autostart;
+	bool from_boot; /* by socle.json of the boot modules: its definition lasts with them, and nowhere else */
 	uint32_t autostart_order;   /* lower first */
 	uint32_t autostart_delay_s; /* before it, after the one before */
 	uint32_t n_disks, n_nics;
@@ -91,6 +93,7 @@ struct vm {
 	char reason_code[24]; /* why it is in this state */
 	char reason[256];
 	uint64_t changed_ns;   /* monotonic: when it got there */
+	bool starts;           /* autostart.h: it is still to be started by itself */
 	char start_error[256]; /* why the last start failed; "": it did not */
 	struct vm_stats stats; /* refreshed by vm_stats() */
 	int keep;              /* keep.h */
@@ -103,6 +106,9 @@ struct vm {
 	struct vm *next; /* in the order of definition */
 };
 
+/* fn() when the definitions that last (not from_boot) have changed. */
+void vms_watch(void (*fn)(void));
+
 struct vm *vm_first(void);
 struct vm *vm_find(const char *name_or_uuid);
 unsigned vm_count(enum vm_state state);
@@ -111,6 +117,11 @@ void vm_uuid_text(const uint8_t uuid[16], char out[37]);
 
 void vm_spec_default(struct vm_spec *spec);
 int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e) MUST_CHECK;
+/* The same with the identity that it had before the host was switched off. Its images may come later. */
+int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm **out,
+		 struct ops_error *e) MUST_CHECK;
+/* Another description for a VM of that name. While it runs only the automatic start may differ. */
+int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e) MUST_CHECK;
 int vm_delete(struct vm *vm, struct ops_error *e) MUST_CHECK;
 const struct vm_stats *vm_stats(struct vm *vm);
 void vm_insert(struct vm *vm); /* recovery: behind the others */

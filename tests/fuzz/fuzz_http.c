@@ -3,8 +3,13 @@
  * Fuzz target: a client that sends anything, in pieces of any size, at any pace, to the real routes over a fake
  * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
  */
+// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/ops/lasting.c
+// SRC: ctrl-kernel/ops/image_store.c
+// SRC: ctrl-kernel/ops/autostart.c
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
@@ -21,6 +26,23 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/ops/networks.c
+// SRC: ctrl-kernel/ops/network_nat.c
+// SRC: ctrl-kernel/ops/network_table.c
+// SRC: ctrl-kernel/backend/netdev.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: net/switch.c
+// SRC: net/fdb.c
+// SRC: net/packet.c
+// SRC: net/checksum.c
+// SRC: net/spoof.c
+// SRC: net/frame.c
+// SRC: net/nat.c
+// SRC: net/nat_flow.c
+// SRC: net/nat_packet.c
+// SRC: net/dhcpd.c
+// SRC: net/netconf.c
+// SRC: ctrl-kernel/api/network_api.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/http_parse.c
 // SRC: ctrl-kernel/api/buf.c
@@ -41,6 +63,26 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: ctrl-kernel/api/disk_api.c
+// SRC: ctrl-kernel/ops/disks.c
+// SRC: ctrl-kernel/ops/disk_test.c
+// SRC: tests/unit/drive_fakes.c
+// SRC: ctrl-kernel/blk/*.c
+// SRC: ctrl-kernel/blk/*/*.c
+// SRC: ctrl-kernel/storage/*.c
+// SRC: ctrl-kernel/ops/download_volume.c
+// SRC: ctrl-kernel/ops/iobuf.c
+// SRC: ctrl-kernel/ops/keep_ram.c
+// SRC: ctrl-kernel/ops/pool_info.c
+// SRC: ctrl-kernel/ops/pools.c
+// SRC: ctrl-kernel/ops/rampool.c
+// SRC: ctrl-kernel/ops/upload_volume.c
+// SRC: ctrl-kernel/ops/volume_jobs.c
+// SRC: ctrl-kernel/api/content_api.c
+// SRC: ctrl-kernel/api/pool_api.c
+// SRC: ctrl-kernel/api/pool_metrics.c
+// SRC: ctrl-kernel/api/range.c
+// SRC: ctrl-kernel/api/volume_api.c
 // SRC: build/deps/src/cjson/cJSON.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/http.c
@@ -53,6 +95,8 @@
 #include <stdint.h>
 #include "tests/unit/fakehv.h"
 #include "tests/unit/apiclient.h"
+#include "tests/unit/drive_fakes.h"
+#include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/start.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -65,11 +109,39 @@ static void begin(void)
 	if (!once) {
 		fake_reset(20000);
 		vms_init();
+		fake_drive_add("d0", 16u << 20, 512);
+		pools_init();
 	}
 	once = true;
 	if (!image_find("k") && image_adopt("k", fake_module("k", 1), 1, &e))
 		abort();
 	client_open();
+}
+
+static void gone(void *ctx, const struct ops_error *e)
+{
+	(void)ctx;
+	if (e)
+		abort();
+}
+
+/* Memory and groups; what a session had begun with them is over. */
+static void remove_pools(void)
+{
+	struct volume_info v;
+	struct pool_info p;
+	struct ops_error e;
+	unsigned cursor = 0;
+
+	while (pool_volume_next("ram", &cursor, &v))
+		if (volume_delete("ram", v.name, NULL, gone, NULL, &e))
+			abort();
+	while (pool_nth(1, &p)) {
+		if (pool_delete(p.name, true, gone, NULL, &e))
+			abort();
+		fake_loop();
+	}
+	fake_loop();
 }
 
 /* All that a session made must go away again. */
@@ -85,10 +157,13 @@ static void end(void)
 			abort();
 	}
 	fake_loop();
+	remove_pools();
 	while (image_first())
 		if (image_delete(image_first()->name, &e))
 			abort();
-	if (fake_objects() != 1 || fake_mappings() != 0 || fake_free_pages() != fake_total_pages())
+	/* and the records of volumes in memory */
+	if (fake_objects() != 2 || fake_mappings() != 1 ||
+	    fake_free_pages() + 3 != fake_total_pages())
 		abort();
 	fake_log_clear();
 }

@@ -13,7 +13,9 @@
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/rt/rt.h"
+#include "net/nat.h"
 #include "net/net.h"
+#include "net/nic.h"
 #include "tests/unit/fakecrash.h"
 #include "tests/unit/fakeupgrade.h"
 
@@ -46,6 +48,7 @@ static struct {
 } handles[HANDLES];
 
 static struct fake_object *mem_list[OBJECTS_MAX];
+static struct fake_object *kept[HV_KEEP_SLOTS];
 static struct fake_object *last_vm, *last_prog;
 static unsigned live, mappings, fail_in;
 static int fail_with;
@@ -158,6 +161,24 @@ static struct hv_result mem_grow(uint64_t h, uint64_t pages)
 	free_pages -= more;
 	o->pages += more;
 	return result(0, o->pages);
+}
+
+static int mem_keep(uint64_t h, uint64_t slot)
+{
+	struct fake_object *o = h ? handle_get(h, MEM) : NULL;
+
+	if (slot >= HV_KEEP_SLOTS || (h && !o))
+		return -HVE_INVAL;
+	if (!h && !kept[slot])
+		return -HVE_NOENT;
+	if (h && kept[slot])
+		return -HVE_EXIST;
+	if (h)
+		o->refs++;
+	else
+		object_put(kept[slot]);
+	kept[slot] = o;
+	return 0;
 }
 
 static struct hv_result vm_create(const struct hv_vm_create *in)
@@ -413,6 +434,15 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 		return result(0, handle_new(o, HVR_ALL));
 	case HVC_MEM_GROW:
 		return mem_grow(a, b);
+	case HVC_MEM_INFO:
+		o = handle_get(a, MEM);
+		return result(o ? 0 : -HVE_HANDLE, o ? o->pages : 0);
+	case HVC_MEM_KEEP:
+		return result(mem_keep(a, b), 0);
+	case HVC_MEM_KEPT:
+		if (a >= HV_KEEP_SLOTS || !kept[a])
+			return result(-HVE_NOENT, 0);
+		return result(0, handle_new(kept[a], HVR_ALL));
 	case HVC_HANDLE_CLOSE:
 		return result(handle_close(a), 0);
 	case HVC_HANDLE_GRANT:
@@ -494,6 +524,8 @@ void *rt_mem_map(uint32_t mem, uint64_t page_off, uint64_t pages, uint32_t prot)
 void rt_mem_unmap(void *va, uint64_t pages)
 {
 	(void)pages;
+	if (!va)
+		return;
 	for (unsigned i = 0; i < OBJECTS_MAX; i++) {
 		struct fake_object *o = mem_list[i];
 
@@ -660,6 +692,14 @@ unsigned fake_objects(void)
 	return live;
 }
 
+void fake_forget_kept(void)
+{
+	for (unsigned i = 0; i < HV_KEEP_SLOTS; i++) {
+		object_put(kept[i]);
+		kept[i] = NULL;
+	}
+}
+
 unsigned fake_handles(void)
 {
 	unsigned n = 0;
@@ -788,6 +828,38 @@ struct net_listener *net_listen(uint16_t port, unsigned backlog,
 	(void)accept;
 	(void)ctx;
 	return NULL;
+}
+
+struct uplink;
+struct vswitch;
+struct switch_port;
+
+struct uplink *uplink_open(struct nic *nic, struct vswitch *sw, const char **why)
+{
+	(void)nic, (void)sw;
+	*why = "there are no cards in tests";
+	return NULL;
+}
+
+void uplink_close(struct uplink *u)
+{
+	(void)u;
+}
+
+const struct switch_port *uplink_port(const struct uplink *u)
+{
+	(void)u;
+	return NULL;
+}
+
+void nat_host(struct nat_host *out)
+{
+	*out = (struct nat_host){0};
+}
+
+void nat_host_send(const uint8_t *packet, size_t bytes)
+{
+	(void)packet, (void)bytes;
 }
 
 void fake_close_self(void)

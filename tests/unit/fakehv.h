@@ -27,6 +27,7 @@ struct fake_vm { /* what a test may look at and set */
 void fake_reset(uint64_t free_pages); /* forgets all; an information page with one handle: itself */
 struct hv_info *fake_info(void);
 void fake_close_self(void);
+void fake_forget_kept(void);                        /* all slots of MEM_KEEP */
 uint32_t fake_module(const void *data, size_t len); /* a memory object's handle */
 void fake_no_virt(const char *reason);
 

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The REST interface from request to hypercall: resources, errors with pointers, and no leaks (ASan). */
+// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/ops/lasting.c
+// SRC: ctrl-kernel/ops/image_store.c
+// SRC: ctrl-kernel/ops/autostart.c
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
@@ -18,6 +23,23 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/ops/networks.c
+// SRC: ctrl-kernel/ops/network_nat.c
+// SRC: ctrl-kernel/ops/network_table.c
+// SRC: ctrl-kernel/backend/netdev.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: net/switch.c
+// SRC: net/fdb.c
+// SRC: net/packet.c
+// SRC: net/checksum.c
+// SRC: net/spoof.c
+// SRC: net/frame.c
+// SRC: net/nat.c
+// SRC: net/nat_flow.c
+// SRC: net/nat_packet.c
+// SRC: net/dhcpd.c
+// SRC: net/netconf.c
+// SRC: ctrl-kernel/api/network_api.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/http_parse.c
 // SRC: ctrl-kernel/api/buf.c
@@ -38,6 +60,26 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: ctrl-kernel/api/disk_api.c
+// SRC: ctrl-kernel/ops/disks.c
+// SRC: ctrl-kernel/ops/disk_test.c
+// SRC: tests/unit/drive_fakes.c
+// SRC: ctrl-kernel/blk/*.c
+// SRC: ctrl-kernel/blk/*/*.c
+// SRC: ctrl-kernel/storage/*.c
+// SRC: ctrl-kernel/ops/download_volume.c
+// SRC: ctrl-kernel/ops/iobuf.c
+// SRC: ctrl-kernel/ops/keep_ram.c
+// SRC: ctrl-kernel/ops/pool_info.c
+// SRC: ctrl-kernel/ops/pools.c
+// SRC: ctrl-kernel/ops/rampool.c
+// SRC: ctrl-kernel/ops/upload_volume.c
+// SRC: ctrl-kernel/ops/volume_jobs.c
+// SRC: ctrl-kernel/api/content_api.c
+// SRC: ctrl-kernel/api/pool_api.c
+// SRC: ctrl-kernel/api/pool_metrics.c
+// SRC: ctrl-kernel/api/range.c
+// SRC: ctrl-kernel/api/volume_api.c
 // SRC: build/deps/src/cjson/cJSON.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/http.c
@@ -53,10 +95,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "cJSON.h"
+#include "tests/unit/drive_fakes.h"
 #include "tests/unit/fakehv.h"
 #include "tests/unit/apiclient.h"
 #include "ctrl-kernel/api/json_scan.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/start.h"
 
 #define PAGES 100000u
 #define VM_BODY                                                                                    \
@@ -441,13 +485,53 @@ static void test_upgrade(void **state)
 	expect(200, "\"upgraded\":true,\"last_upgrade\":\"done\"");
 }
 
+static void test_disks(void **state)
+{
+	uint8_t *disk;
+
+	(void)state;
+	ask("GET", "/v1/disks", NULL);
+	expect(200, "{\"items\":[],\"settled\":true}");
+	disk = fake_drive_add("fake@00:01.0/1", 4 << 20, 512)->now;
+	memcpy(disk + 1024 + 56, "\x53\xef", 2); /* ext2 */
+	ask("GET", "/v1/disks", NULL);
+	expect(200, "\"name\":\"fake@00:01.0/1\"");
+	ask("GET", "/v1/disks/fake@00:01.0/1", NULL);
+	expect(404, "");
+	ask("GET", "/v1/disks/fake@00%3A01.0%2F1", NULL);
+	assert_int_equal(reply_len, 0);
+	fake_loop();
+	expect(200, "\"signature\":\"ext2 file system\"");
+	expect(200, "\"partition_table\":{\"kind\":\"none\"");
+	ask("GET", "/v1/disks/fake@00%3A01.0%2F1", NULL);
+	client_end(); /* the client goes while the disk is being read */
+	fake_loop();
+	ask("POST", "/v1/disks/fake@00%3A01.0%2F1/actions/test-io", "{\"op\":\"read\"}");
+	expect(400, "test hooks are off");
+	run_test_hooks = true;
+	ask("POST", "/v1/disks/fake@00%3A01.0%2F1/actions/test-io",
+	    "{\"op\":\"write\",\"bytes\":2048,\"count\":2,\"seed\":5,\"seg_bytes\":700}");
+	fake_loop();
+	expect(200, "{\"ok\":2,\"io_error\":0,");
+	assert_int_equal(disk[4], ((2654435761u + 5) & 0xff));
+	ask("POST", "/v1/disks/fake@00%3A01.0%2F1/actions/test-io",
+	    "{\"op\":\"read\",\"bytes\":4194304}");
+	expect(400, "does not fit");
+	ask("POST", "/v1/disks/fake@00%3A01.0%2F1/actions/eat", "{}");
+	expect(404, "no such action");
+	run_test_hooks = false;
+	ask("GET", "/metrics", NULL);
+	assert_non_null(strstr(reply_text, "socle_disk_bytes{disk=\"fake@00:01.0/1\"} 4194304\n"));
+	fake_drives_free();
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_simple),       T(test_crashes), T(test_routing), T(test_images),
 		T(test_module_image), T(test_bad_vms), T(test_life),    T(test_bad_kernel),
-		T(test_console),      T(test_upgrade),
+		T(test_console),      T(test_upgrade), T(test_disks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* socle.json: what is good is applied, what is not is noted with its line. */
+// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/ops/lasting.c
+// SRC: ctrl-kernel/ops/image_store.c
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/autostart.c
+// SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
@@ -18,6 +23,23 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/ops/networks.c
+// SRC: ctrl-kernel/ops/network_nat.c
+// SRC: ctrl-kernel/ops/network_table.c
+// SRC: ctrl-kernel/backend/netdev.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: net/switch.c
+// SRC: net/fdb.c
+// SRC: net/packet.c
+// SRC: net/checksum.c
+// SRC: net/spoof.c
+// SRC: net/frame.c
+// SRC: net/nat.c
+// SRC: net/nat_flow.c
+// SRC: net/nat_packet.c
+// SRC: net/dhcpd.c
+// SRC: net/netconf.c
+// SRC: ctrl-kernel/api/network_api.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/config.c
 // SRC: ctrl-kernel/api/http_parse.c
@@ -39,6 +61,26 @@
 // SRC: ctrl-kernel/api/action_api.c
 // SRC: ctrl-kernel/api/job_api.c
 // SRC: ctrl-kernel/api/metrics.c
+// SRC: ctrl-kernel/api/disk_api.c
+// SRC: ctrl-kernel/ops/disks.c
+// SRC: ctrl-kernel/ops/disk_test.c
+// SRC: tests/unit/drive_fakes.c
+// SRC: ctrl-kernel/blk/*.c
+// SRC: ctrl-kernel/blk/*/*.c
+// SRC: ctrl-kernel/storage/*.c
+// SRC: ctrl-kernel/ops/download_volume.c
+// SRC: ctrl-kernel/ops/iobuf.c
+// SRC: ctrl-kernel/ops/keep_ram.c
+// SRC: ctrl-kernel/ops/pool_info.c
+// SRC: ctrl-kernel/ops/pools.c
+// SRC: ctrl-kernel/ops/rampool.c
+// SRC: ctrl-kernel/ops/upload_volume.c
+// SRC: ctrl-kernel/ops/volume_jobs.c
+// SRC: ctrl-kernel/api/content_api.c
+// SRC: ctrl-kernel/api/pool_api.c
+// SRC: ctrl-kernel/api/pool_metrics.c
+// SRC: ctrl-kernel/api/range.c
+// SRC: ctrl-kernel/api/volume_api.c
 // SRC: build/deps/src/cjson/cJSON.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/api.c
 // SRC: build/deps/src/nghttp2/third-party/llhttp/src/http.c
@@ -146,7 +188,7 @@ static void test_partly_bad(void **state)
 					       "    " VM("good") "},\n"
 								 "    7\n"
 								 "  ],\n"
-								 "  \"networks\": []\n"
+								 "  \"pools\": []\n"
 								 "}\n");
 	expect_note(0, 3, "/vms/0/memory");
 	expect_note(1, 3, "/vms/0/boot");
@@ -155,7 +197,7 @@ static void test_partly_bad(void **state)
 	expect_note(4, 12, "/vms/4/boot/kernel");
 	expect_note(5, 13, "there is a VM \"good\" already");
 	expect_note(6, 14, "/vms/6");
-	expect_note(7, 16, "/networks");
+	expect_note(7, 16, "/pools");
 	assert_int_equal(notes(), 8);
 	assert_non_null(vm_find("good"));
 	assert_null(vm_first()->next);

@@ -70,6 +70,29 @@ static unsigned n_requests, n_gone;
 static size_t streamed;
 static char seen[1000];
 
+static struct http_request *paused, *source_rq;
+static size_t source_has; /* bytes that are there now */
+static bool source_fails;
+static unsigned source_closed;
+
+static size_t source_read(void *ctx, char *to, size_t max)
+{
+	size_t n = source_has < max ? source_has : max;
+
+	(void)ctx;
+	if (source_fails)
+		return 0;
+	memset(to, 's', n);
+	source_has -= n;
+	return n ? n : HTTP_SOURCE_LATER;
+}
+
+static void source_close(void *ctx)
+{
+	(void)ctx;
+	source_closed++;
+}
+
 static void answer(struct http_request *rq, unsigned status, const char *text)
 {
 	struct buf b = {0};
@@ -86,7 +109,12 @@ static enum http_body app_head(struct http_request *rq)
 		return HTTP_BODY_ANSWERED;
 	}
 	streamed = 0;
-	return strcmp(rq->target, "/stream") == 0 ? HTTP_BODY_STREAM : HTTP_BODY_BUFFER;
+	if (strcmp(rq->target, "/paused") == 0)
+		http_pause(rq);
+	paused = rq;
+	return strcmp(rq->target, "/stream") == 0 || strcmp(rq->target, "/paused") == 0
+		       ? HTTP_BODY_STREAM
+		       : HTTP_BODY_BUFFER;
 }
 
 static bool app_data(struct http_request *rq, const void *data, size_t len)
@@ -96,6 +124,8 @@ static bool app_data(struct http_request *rq, const void *data, size_t len)
 		answer(rq, 413, "stop");
 		return false;
 	}
+	if (memchr(data, '~', len))
+		http_pause(rq);
 	return true;
 }
 
@@ -112,6 +142,12 @@ static void app_end(struct http_request *rq)
 		memset(b.data, 'b', 100000);
 		b.len = 100000;
 		http_reply(rq, 200, "text/plain", &b, "");
+	} else if (strcmp(rq->target, "/source") == 0) {
+		struct http_source s = {.read = source_read, .close = source_close, .left = 300000};
+
+		source_closed = 0;
+		source_rq = rq;
+		http_reply_source(rq, 200, "text/plain", &s, "");
 	} else if (strcmp(rq->target, "/oom") == 0) {
 		struct buf b = {.failed = true};
 
@@ -481,6 +517,90 @@ static void test_stream(void **state)
 	assert_int_equal(n_gone, 0);
 }
 
+/* What the application does not want now is not acknowledged to the client, and comes later, in one piece. */
+static void test_pause(void **state)
+{
+	static char body[60001];
+
+	(void)state;
+	memset(body, 'x', 60000);
+	in("PUT /paused HTTP/1.1\r\n" H "Content-Length: 120002\r\n\r\nab");
+	assert_int_equal(streamed, 0);
+	in(body);
+	assert_int_equal(streamed, 0);
+	assert_true(n_recved < 200); /* the head */
+	seconds(100);                /* not the client's fault */
+	assert_false(closed || aborted);
+	http_resume(paused);
+	assert_int_equal(streamed, 60002);
+	body[100] = '~';
+	in(body);
+	expect_status(200); /* it was the last piece */
+	forget();
+	body[100] = 'x';
+	in("PUT /paused HTTP/1.1\r\n" H "Content-Length: 9000000\r\n\r\n");
+	for (unsigned i = 0; i < 2; i++)
+		in(body);
+	assert_false(aborted);
+	in(body); /* more than the window lets through */
+	assert_true(aborted);
+	assert_int_equal(n_gone, 1);
+}
+
+/* Pauses in the middle, refuses after it, ends while it waits. */
+static void test_pause_ends(void **state)
+{
+	(void)state;
+	in("PUT /stream HTTP/1.1\r\n" H
+	   "Transfer-Encoding: chunked\r\n\r\n3\r\na~b\r\n2\r\ncd\r\n");
+	in("3\r\nef!\r\n0\r\n\r\n");
+	assert_int_equal(n_sent, 0);
+	http_resume(paused);
+	expect_status(413);
+	assert_true(closed);
+	teardown(NULL);
+	setup(NULL);
+	in("PUT /paused HTTP/1.1\r\n" H "Content-Length: 4\r\n\r\nab");
+	http_eof(c);
+	assert_false(closed);
+	http_resume(paused);
+	assert_true(closed);
+	assert_int_equal(n_gone, 1);
+}
+
+static void test_source_later(void **state)
+{
+	(void)state;
+	room = sizeof(sent) - 1;
+	source_has = 1000;
+	source_fails = false;
+	in("GET /source HTTP/1.1\r\n" H "\r\n");
+	expect_status(200);
+	assert_non_null(strstr(sent, "Content-Length: 300000\r\n"));
+	http_source_ready(source_rq); /* still nothing */
+	source_has = 100000;
+	http_source_ready(source_rq);
+	assert_true(n_sent > 101000);
+	seconds(5);
+	assert_false(aborted || closed);
+	forget();
+	room = sizeof(sent) - 1;
+	source_has = 1000000;
+	http_source_ready(source_rq);
+	if (n_sent < 199000) /* the rest goes when there is room */
+		http_writable(c);
+	assert_int_equal(n_sent, 199000);
+	assert_int_equal(source_closed, 1);
+	forget();
+	room = sizeof(sent) - 1;
+	source_has = 0;
+	in("GET /source HTTP/1.1\r\n" H "\r\n");
+	source_fails = true;
+	http_source_ready(source_rq);
+	assert_true(aborted);
+	assert_int_equal(source_closed, 1);
+}
+
 static void test_continue(void **state)
 {
 	(void)state;
@@ -565,6 +685,9 @@ int main(void)
 		T(test_slow_reader),
 		T(test_timeouts),
 		T(test_stream),
+		T(test_pause),
+		T(test_pause_ends),
+		T(test_source_later),
 		T(test_continue),
 		T(test_ends),
 		T(test_no_memory),

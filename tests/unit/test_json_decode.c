@@ -179,7 +179,7 @@ static const struct {
 	{"[]", ""},
 	{"{\"name\":\"v\"," OK_REST ",\"x/y~\":1}", "/x~1y~0"},
 	{"{\"name\":\"v\"," OK_REST ",\"vcpus\":1}", "/vcpus"},
-	{"{\"name\":\"v\"," OK_REST ",\"autostart\":true}", "/autostart"},
+	{"{\"name\":\"v\"," OK_REST ",\"autostart\":1}", "/autostart"},
 	{"{\"name\":1," OK_REST "}", "/name"},
 	{"{\"name\":null," OK_REST "}", "/name"},
 	{"{" OK_REST "}", "/name"},

@@ -135,6 +135,56 @@ static void test_lies(void **state)
 	breaks(0, 1); /* twice */
 }
 
+/* A chain of out, in, in: as the device sees it, and what it may say. */
+static void test_chains(void **state)
+{
+	const struct virtq_part parts[] = {
+		{0x1000, 16, false}, {0x2000, 512, true}, {0x3000, 1, true}};
+	uint32_t len;
+	int a, b;
+
+	(void)state;
+	a = virtq_post_chain(&q, parts, 3);
+	b = virtq_post_chain(&q, parts, 3);
+	assert_true(a >= 0 && b >= 0 && a != b);
+	assert_int_equal(q.n_free, SIZE - 6);
+	assert_int_equal(virtq_post_chain(&q, parts, 3), -1); /* two are left */
+	assert_int_equal(virtq_post_chain(&q, parts, 1), -1); /* nothing to write */
+	for (unsigned i = 0, at = (unsigned)a; i < 3; at = q.desc[at].next, i++) {
+		assert_int_equal(q.desc[at].addr, parts[i].hpa);
+		assert_int_equal(q.desc[at].len, parts[i].len);
+		assert_int_equal(q.desc[at].flags, (parts[i].device_writes ? VRING_WRITE : 0) |
+							   (i < 2 ? VRING_NEXT : 0));
+		q.desc[at].addr = 0; /* what the device does to them does not matter */
+	}
+	q.desc[a].next = (uint16_t)b;
+	device_returns((uint32_t)a, 513);
+	assert_int_equal(virtq_take(&q, &len), a);
+	assert_int_equal(q.n_free, SIZE - 3);
+	for (unsigned i = 0; i < 1000; i++) { /* in an order that mixes the free list */
+		a = virtq_post_chain(&q, parts + 1, 2);
+		assert_true(a >= 0);
+		device_returns((uint32_t)b, 1);
+		assert_int_equal(virtq_take(&q, &len), b);
+		b = virtq_post_chain(&q, parts, 3);
+		assert_true(b >= 0);
+		device_returns((uint32_t)a, 0);
+		assert_int_equal(virtq_take(&q, &len), a);
+		assert_int_equal(q.n_free, SIZE - 3);
+	}
+	breaks((uint32_t)b, 514);
+}
+
+/* Inside of a chain there is no head. */
+static void test_chain_lies(void **state)
+{
+	const struct virtq_part parts[] = {{0x1000, 16, false}, {0x2000, 512, true}};
+	int a = virtq_post_chain(&q, parts, 2);
+
+	(void)state;
+	breaks(q.desc[a].next, 1);
+}
+
 static void test_flags(void **state)
 {
 	(void)state;
@@ -154,6 +204,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_and_back, fresh, done),
 		cmocka_unit_test_setup_teardown(test_wraps, fresh, done),
 		cmocka_unit_test_setup_teardown(test_lies, fresh, done),
+		cmocka_unit_test_setup_teardown(test_chains, fresh, done),
+		cmocka_unit_test_setup_teardown(test_chain_lies, fresh, done),
 		cmocka_unit_test_setup_teardown(test_flags, fresh, done),
 	};
 

@@ -2,6 +2,8 @@
 /* The operation layer's VMs against a fake hypervisor: lifecycle, errors at every step, nothing leaked. */
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/autostart.c
+// SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
@@ -18,6 +20,22 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/ops/networks.c
+// SRC: ctrl-kernel/ops/network_nat.c
+// SRC: ctrl-kernel/ops/network_table.c
+// SRC: ctrl-kernel/backend/netdev.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: net/switch.c
+// SRC: net/fdb.c
+// SRC: net/packet.c
+// SRC: net/checksum.c
+// SRC: net/spoof.c
+// SRC: net/frame.c
+// SRC: net/nat.c
+// SRC: net/nat_flow.c
+// SRC: net/nat_packet.c
+// SRC: net/dhcpd.c
+// SRC: net/netconf.c
 // SRC: ctrl-kernel/ops/modules.c
 // SRC: build/deps/src/mbedtls/library/sha256.c
 // SRC: build/deps/src/mbedtls/library/platform_util.c
@@ -30,6 +48,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "tests/unit/fakehv.h"
+#include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/modules.h"
@@ -704,9 +723,13 @@ static void test_autostart(void **state)
 	(void)state;
 	spec.autostart = true;
 	assert_int_equal(vm_define(&spec, &one, &e), 0);
+	autostart_want(one);
 	strcpy(spec.name, "two");
 	assert_int_equal(vm_define(&spec, &two, &e), 0);
-	three = define("three");
+	autostart_want(two);
+	strcpy(spec.name, "three");
+	assert_int_equal(vm_define(&spec, &three, &e),
+			 0); /* asked for now, not by a configuration */
 	autostart_begin();
 	fake_loop();
 	assert_int_equal(one->pending, VM_STARTING);
@@ -719,6 +742,46 @@ static void test_autostart(void **state)
 	assert_int_equal(two->state, VM_RUNNING);
 	assert_int_equal(one->pending, VM_IDLE);
 	assert_int_equal(three->state, VM_DEFINED);
+	assert_false(one->starts || two->starts || three->starts);
+}
+
+/* By order, not by definition; a delay is waited for; who was started by hand meanwhile is left alone. */
+static void test_autostart_order(void **state)
+{
+	struct vm_spec spec = spec_for("last");
+	struct vm *last, *first, *manual;
+	struct ops_error e;
+
+	(void)state;
+	spec.autostart = true;
+	spec.autostart_order = 9;
+	assert_int_equal(vm_define(&spec, &last, &e), 0);
+	strcpy(spec.name, "manual");
+	spec.autostart_order = 5;
+	assert_int_equal(vm_define(&spec, &manual, &e), 0);
+	strcpy(spec.name, "first");
+	spec.autostart_order = 1;
+	spec.autostart_delay_s = 2;
+	assert_int_equal(vm_define(&spec, &first, &e), 0);
+	autostart_want(last);
+	autostart_want(manual);
+	autostart_want(first);
+	autostart_begin();
+	fake_loop();
+	assert_int_equal(first->pending, VM_IDLE); /* its delay */
+	fake_advance(1999999999);
+	fake_loop();
+	assert_int_equal(first->pending, VM_IDLE);
+	fake_advance(1);
+	fake_loop();
+	assert_int_equal(first->pending, VM_STARTING);
+	assert_int_equal(last->pending, VM_IDLE);
+	vmm_says(VMM_FAILED, "no");
+	fake_loop();
+	assert_int_equal(manual->pending, VM_STARTING);
+	vmm_says(VMM_FAILED, "no");
+	fake_loop();
+	assert_int_equal(last->pending, VM_STARTING);
 }
 
 int main(void)
@@ -742,6 +805,7 @@ int main(void)
 		cmocka_unit_test(test_module_names),
 		T(test_modules),
 		T(test_autostart),
+		T(test_autostart_order),
 		T(test_start_big),
 	};
 

@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 
+#include "ctrl-kernel/vmm/io_area.h"
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
 #define RAM_BYTES 0x20000u
@@ -112,6 +113,20 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 			claims[i] = claims[--n_claims];
 			return;
 		}
+}
+
+/* The I/O area: two queues of a NIC. */
+static unsigned n_io_tells;
+static uint8_t io_area[2 * IO_NIC_PAGES * 4096] __attribute__((aligned(4096)));
+
+void vm_io_tell(void)
+{
+	n_io_tells++;
+}
+
+void *vm_io_page(uint32_t page_off)
+{
+	return io_area + (size_t)page_off * 4096;
 }
 
 uint64_t platform_reset_port(struct vm *v, bool write, uint64_t value)

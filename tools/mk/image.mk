@@ -5,7 +5,7 @@
 HV_SRC := $(sort $(wildcard hv/*/*.c hv/*/*.S))
 RT_SRC := $(sort $(wildcard ctrl-kernel/rt/*.[cS] ctrl-kernel/loop/*.c))
 VMM_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/vmm/*.[cS] ctrl-kernel/vmm/virtio/*.c))
-CTRL_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/*.c ctrl-kernel/ops/*.[cS] ctrl-kernel/api/*.c ctrl-kernel/blk/*.c ctrl-kernel/blk/*/*.c ctrl-kernel/backend/*.c drivers/*.c net/*.c))
+CTRL_SRC := $(RT_SRC) $(sort $(wildcard ctrl-kernel/*.c ctrl-kernel/ops/*.[cS] ctrl-kernel/api/*.c ctrl-kernel/blk/*.c ctrl-kernel/blk/*/*.c ctrl-kernel/backend/*.c ctrl-kernel/storage/*.c drivers/*.c net/*.c))
 
 DEPS_SRC := $(SRC)
 include net/lwip.mk ctrl-kernel/thirdparty.mk
