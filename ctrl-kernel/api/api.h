@@ -106,6 +106,7 @@ void api_network_get(struct api_call *call);
 void api_network_patch(struct api_call *call);
 void api_network_delete(struct api_call *call);
 void api_network_ports(struct api_call *call);
+void api_network_leases(struct api_call *call);
 void api_nic_patch(struct api_call *call);
 void api_image_action(struct api_call *call);
 void api_lasting_init(void); /* lasting_api.c; after pools_init() */

@@ -7,10 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include "cJSON.h"
+#include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/network_nat.h"
 #include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/start.h"
 #include "net/uplink.h"
 
+#define NS_PER_S 1000000000ull
 #define AT(field) offsetof(struct network_spec, field), sizeof(((struct network_spec *)0)->field)
 #define FORWARD(field)                                                                             \
 	offsetof(struct network_forward, field), sizeof(((struct network_forward *)0)->field)
@@ -244,6 +247,17 @@ static void write_ports(struct out *o, const struct network *n, const struct vm 
 	}
 }
 
+static void write_nat_stats(struct out *o, const struct nat_stats *s)
+{
+	out_object(o, "nat");
+	out_u64(o, "to_world", s->sent);
+	out_u64(o, "to_guests", s->received);
+	out_u64(o, "refused", s->refused);
+	out_u64(o, "fragments", s->fragments);
+	out_u64(o, "dropped", s->dropped);
+	out_close(o, '}');
+}
+
 void api_network_ports(struct api_call *call)
 {
 	struct network *n = find(call);
@@ -261,8 +275,53 @@ void api_network_ports(struct api_call *call)
 		write_counters(&o, uplink_port(n->uplink));
 		out_close(&o, '}');
 	}
+	if (n->nat) {
+		out_object(&o, NULL);
+		out_str(&o, "kind", "gateway");
+		write_counters(&o, nat_port(n->nat));
+		write_nat_stats(&o, nat_stats(n->nat));
+		out_close(&o, '}');
+	}
 	for (const struct vm *vm = vm_first(); vm; vm = vm->next)
 		write_ports(&o, n, vm);
+	out_close(&o, ']');
+	out_close(&o, '}');
+	api_reply_json(call, 200, &b, "");
+}
+
+/* ---- leases ---- */
+
+static void write_lease(struct out *o, const struct dhcpd *d, unsigned i)
+{
+	const struct dhcp_lease *l = dhcpd_holder(d, d->first + i, rt_now() / NS_PER_S);
+	char text[NETWORK_ADDR_MAX], mac[18];
+
+	if (!l)
+		return;
+	network_addr_text(d->first + i, text);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2],
+		 l->mac[3], l->mac[4], l->mac[5]);
+	out_object(o, NULL);
+	out_str(o, "address", text);
+	out_str(o, "mac", mac);
+	out_time(o, "until", host_utc_ns(l->until_s * NS_PER_S));
+	out_close(o, '}');
+}
+
+void api_network_leases(struct api_call *call)
+{
+	struct network *n = find(call);
+	const struct dhcpd *d;
+	struct buf b = {0};
+	struct out o = {.b = &b};
+
+	if (!n)
+		return;
+	d = n->nat ? nat_dhcpd(n->nat) : NULL;
+	out_object(&o, NULL);
+	out_array(&o, "items");
+	for (unsigned i = 0; d && i < d->n; i++)
+		write_lease(&o, d, i);
 	out_close(&o, ']');
 	out_close(&o, '}');
 	api_reply_json(call, 200, &b, "");

@@ -44,6 +44,7 @@ static const struct api_route routes[] = {
 	{GET, "/v1/networks/{name}", api_network_get, NULL},
 	{PATCH, "/v1/networks/{name}", api_network_patch, NULL},
 	{DELETE, "/v1/networks/{name}", api_network_delete, NULL},
+	{GET, "/v1/networks/{name}/leases", api_network_leases, NULL},
 	{GET, "/v1/networks/{name}/ports", api_network_ports, NULL},
 	{GET, "/v1/operations", api_jobs_list, NULL},
 	{GET, "/v1/operations/{name}", api_job_get, NULL},

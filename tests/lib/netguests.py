@@ -5,6 +5,8 @@ import re
 import time
 
 _count = itertools.count()
+DHCP = (r"#!/bin/sh\n[ $1 = bound ] || exit 0\nip addr add $ip/$mask dev $interface\nip route add default via $router\n"
+        r"echo nameserver $dns >/etc/resolv.conf\n")
 
 
 def spec(name, networks, **changes):
@@ -56,3 +58,9 @@ class Guest:
         """-> answers"""
         out = self.sh(f"ping -c {count} -i 0.2 -W {wait} {ip}", fails=True, timeout=60)
         return int(re.search(r"(\d+) packets received", out).group(1))
+
+    def dhcp(self, device="eth0"):
+        """-> the address that it got"""
+        self.sh(f"printf '{DHCP}' >/tmp/dhcp; chmod +x /tmp/dhcp; ip link set {device} up")
+        self.sh(f"udhcpc -i {device} -n -q -t 10 -T 1 -s /tmp/dhcp", 60)
+        return re.search(r"inet ([\d.]+)/", self.sh(f"ip -4 addr show dev {device}")).group(1)
