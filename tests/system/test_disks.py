@@ -216,7 +216,7 @@ def test_restart_in_the_middle_of_writes(machine):
 
 # ---- faults; each on a machine of its own ----
 
-KINDS = {"virtio@00:04.0": ["virtio-blk-pci,drive=d0,addr=4"], "nvme@00:05.0/1": ["nvme,drive=d1,addr=5,serial=n"],
+KINDS = {"virtio@00:04.0": ["virtio-blk-pci,drive=d0,addr=4,request-merging=off"], "nvme@00:05.0/1": ["nvme,drive=d1,addr=5,serial=n"],
          "ahci@00:06.0/0": ["ich9-ahci,id=a,addr=6", "ide-hd,drive=d2,bus=a.0"]}
 
 
