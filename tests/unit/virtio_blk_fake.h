@@ -20,6 +20,7 @@ static struct {
 	uint64_t features, taken_features;
 	uint8_t status;
 	uint16_t seen; /* of the available ring */
+	bool any;      /* configuration is the fuzzer's; no data moves */
 	bool hold, deaf, enabled;
 	unsigned resets, flushes;
 	uint32_t lie; /* the next completion names this head instead; ~0: none */
@@ -126,7 +127,7 @@ static inline uint32_t fake_blk_chain(const struct vring_desc *desc, unsigned he
 			*p = 0;
 			break;
 		}
-		for (uint32_t k = 0; k < desc[i].len && h[0] <= 1; k++, byte++) {
+		for (uint32_t k = 0; k < desc[i].len && h[0] <= 1 && !vd.any; k++, byte++) {
 			if (sector * 512 + byte >= FAKE_BLK_BYTES)
 				abort();
 			if (h[0] == 0)
