@@ -6,7 +6,7 @@
 // SRC: drivers/blkcmd.c
 // SRC: drivers/blkmem.c
 // SRC: tests/unit/fakehv.c
-// FLAGS: -Dcalloc=fuzz_calloc -Dfree=fuzz_free -include tests/unit/fakemmio.h
+// FLAGS: -DFAKE_BLK_BYTES=0x40000u -Dcalloc=fuzz_calloc -Dfree=fuzz_free -include tests/unit/fakemmio.h
 /*
  * A virtio-blk device that may say anything: configuration, used ring, status bytes, silence, while requests of all kinds are
  * under way. Each ends exactly once.

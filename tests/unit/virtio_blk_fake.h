@@ -10,7 +10,9 @@
 #include "tests/unit/blkctl_fakes.h"
 #include "drivers/virtio_pci.h"
 
+#ifndef FAKE_BLK_BYTES /* fuzzers have a smaller one: faster */
 #define FAKE_BLK_BYTES (4u << 20)
+#endif
 #define FAKE_QUEUE 64u
 #define BLK_FEATURES (1ull << 2 | 1ull << 6 | 1ull << 9 | 1ull << 13 | VIRTIO_F_VERSION_1)
 enum fake_at { AT_COMMON = 0, AT_NOTIFY = 0x100, AT_ISR = 0x200, AT_DEVICE = 0x300 };
