@@ -34,6 +34,7 @@ static void registers(void)
 	unsigned reg = regs[take() % 8], how = take();
 	uint32_t v = how & 1 ? 0 : how & 2 ? UINT32_MAX : 1u << (how >> 3);
 
+	hba.meddled = true;
 	*hba_port(how >> 2 & 1, reg) = v;
 	fake_set(AHCI_IS, take());
 }
