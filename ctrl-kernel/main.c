@@ -159,6 +159,7 @@ int main(void)
 	net_init(&options.net, nics);
 	disk_probe_all(disk_drivers, ARRAY_SIZE(disk_drivers));
 	pools_init();
+	api_lasting_init();
 	init_api(nics);
 	control_soak(options.test_hooks ? options.test_soak : 0, options.test_soak_ms);
 	loop_run();

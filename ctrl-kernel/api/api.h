@@ -37,6 +37,7 @@ struct api_call {
 	struct stream *upload;  /* [owns] */
 	struct upload *content; /* [owns] of a volume */
 	bool waiting;           /* an operation will end it */
+	bool lasts;             /* what it changed is on the disk, or cannot get there */
 };
 
 extern const struct http_app api_app;
@@ -66,6 +67,8 @@ bool api_range(const char *text, uint64_t size, uint64_t *from, uint64_t *end);
 bool api_content_range(const char *text, uint64_t *from, uint64_t *end);
 /* Decodes the body; false: it answered. */
 bool api_body(struct api_call *call, const struct json_object *object, void *out);
+/* The same of a change (json_decode_change()). */
+bool api_body_change(struct api_call *call, const struct json_object *object, void *out);
 /* Body as a JSON object; NULL: it answered. cJSON_Delete() it. */
 struct cJSON *api_body_json(struct api_call *call);
 /* A body that must be empty or {}; false: it answered. */
@@ -93,9 +96,13 @@ bool api_image_put_begin(struct api_call *call);
 void api_image_put(struct api_call *call);
 void api_image_content(struct api_call *call);
 void api_image_delete(struct api_call *call);
+void api_image_action(struct api_call *call);
+void api_lasting_init(void); /* lasting_api.c; after pools_init() */
+void api_lasting_write(struct out *o);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
 void api_vm_get(struct api_call *call);
+void api_vm_patch(struct api_call *call);
 void api_vm_delete(struct api_call *call);
 void api_vm_stats(struct api_call *call);
 void api_vm_action(struct api_call *call);             /* action_api.c */

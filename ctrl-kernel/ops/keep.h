@@ -37,9 +37,14 @@ void keep_ready(void); /* from here on it counts; the boot modules are not given
 /* After CTRL_HEALTHY: an older store is of this program's version from here on. From 1 to 2 nothing else changes. */
 void keep_convert(void);
 
+/* All of the configuration that lasts (lasting.h) has been applied: by this instance, or one before it. */
+bool keep_lasting(void);
+void keep_lasting_set(void);
+
 /* image->keep, vm->keep say where; both are KEEP_NONE before. */
 int keep_image(struct image *image, struct ops_error *e) MUST_CHECK;
 void keep_image_hashed(const struct image *image);
+void keep_image_stored(const struct image *image);
 void keep_image_gone(struct image *image); /* before its handle is closed */
 int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;

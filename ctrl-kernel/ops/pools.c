@@ -8,6 +8,7 @@
 #include "drivers/disks.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/lasting.h"
 #include "ctrl-kernel/ops/rampool.h"
 #include "ctrl-kernel/storage/groups.h"
 #include "ctrl-kernel/storage/volume.h"
@@ -77,6 +78,13 @@ static enum ops_code code_of(const struct change *c, int r)
 	}
 }
 
+static loop_fn watcher;
+
+void pools_watch(loop_fn fn)
+{
+	watcher = fn;
+}
+
 static void change_done(struct groups_task *t, int r, const struct lvm_why *why)
 {
 	struct change *c = change_of(t);
@@ -91,6 +99,8 @@ static void change_done(struct groups_task *t, int r, const struct lvm_why *why)
 	free(c);
 	if (done)
 		done(ctx, r ? &e : NULL);
+	if (watcher)
+		watcher(NULL);
 }
 
 static struct change *change_new(enum what what, const char *pool, ops_done_fn done, void *ctx,
@@ -391,6 +401,8 @@ int pool_delete(const char *pool, bool force, ops_done_fn done, void *ctx, struc
 	c = change_new(WHAT_DELETE, pool, done, ctx, e);
 	if (!c)
 		return -1;
+	if (force)
+		lasting_release(pool);
 	c->task.kind = GROUPS_REMOVE;
 	c->task.make = make_delete;
 	c->force = force;

@@ -10,6 +10,7 @@
 #define OPS_POOLS_H
 
 #include "drivers/blkdev.h"
+#include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/ops.h"
 
 #define POOL_NAME_SIZE 128u /* of those that are found: LVM2 has longer names than are made here */
@@ -20,6 +21,7 @@ struct job;
 
 /* Reads all drives, now and whenever one appears or goes. Returns at once. After keep_init(). */
 void pools_init(void);
+void pools_watch(loop_fn fn); /* fn(NULL) whenever pools or volumes may have changed */
 
 struct pool_info {
 	char name[POOL_NAME_SIZE], id[40];

@@ -3,7 +3,12 @@
  * Fuzz target: a client that sends anything, in pieces of any size, at any pace, to the real routes over a fake
  * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
  */
+// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/ops/lasting.c
+// SRC: ctrl-kernel/ops/image_store.c
+// SRC: ctrl-kernel/ops/autostart.c
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c

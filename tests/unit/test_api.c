@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The REST interface from request to hypercall: resources, errors with pointers, and no leaks (ASan). */
+// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/ops/lasting.c
+// SRC: ctrl-kernel/ops/image_store.c
+// SRC: ctrl-kernel/ops/autostart.c
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c

@@ -2,6 +2,7 @@
 /* The operation layer's VMs against a fake hypervisor: lifecycle, errors at every step, nothing leaked. */
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/ops/autostart.c
+// SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
