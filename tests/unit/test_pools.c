@@ -689,7 +689,7 @@ static void test_ram_damaged(void **state)
 		for (unsigned k = 0; k < 2; k++)
 			assert_true(ram_volume(k)->bytes <= 6 * HV_PAGE_SIZE);
 	}
-	assert_in_range(dropped, 50, 790);
+	assert_in_range(dropped, 10, 790); /* most of a record is not read, or may be anything */
 	ram_dies();
 }
 
