@@ -22,7 +22,7 @@ DRIVES = {
 }
 VM = {"name": "debian", "vcpus": 2, "memory": "512MiB", "autostart": True,
       "boot": {"kernel": "debian-kernel", "initrd": "debian-initrd", "cmdline": "root=/dev/vda console=ttyS0 quiet"},
-      "disks": [{"pool": "p", "volume": "root"}], "nics": [{"network": "default"}]}
+      "disks": [{"pool": "p", "volume": "debian"}], "nics": [{"network": "default"}]}
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,9 @@ def first_life(api, debian):
     disk = api.get("/v1/disks")["items"][0]["name"]
     api.post("/v1/pools", {"name": "p", "disks": [disk]})
     size = os.path.getsize(debian / "root.ext4")
-    api.post("/v1/pools/p/volumes", {"name": "root", "bytes": size})
+    api.post("/v1/pools/p/volumes", {"name": "debian", "bytes": size})
     began = time.monotonic()
-    sent = upload_sparse(api, "/v1/pools/p/volumes/root/content", debian / "root.ext4")
+    sent = upload_sparse(api, "/v1/pools/p/volumes/debian/content", debian / "root.ext4")
     print(f"uploaded {sent // MIB} MiB in {time.monotonic() - began:.0f} s")
     for name, file in (("debian-kernel", "vmlinuz"), ("debian-initrd", "initrd.img")):
         api.upload(name, debian / file)
@@ -127,9 +127,9 @@ def test_debian(debian, repository, tmp_path):
         shell.up()
         shell.run("until ip route | grep -q default; do sleep 1; done", 60)
         shell.run("apt-get -q update && apt-get -qy install tree", 180)
-        shell.run("tree --version && dd if=/dev/urandom of=/root/data bs=1M count=8 && sync && sha256sum /root/data >/root/sum")
+        shell.run("tree --version && dd if=/dev/urandom of=/srv/data bs=1M count=8 && sync && sha256sum /srv/data >/srv/sum")
         reset(api, shell)
-        shell.run("tree --version && sha256sum -c /root/sum")
+        shell.run("tree --version && sha256sum -c /srv/sum")
         check_fs(shell)
         shell.run("sync")
         h.kill()
@@ -143,14 +143,14 @@ def test_debian(debian, repository, tmp_path):
                 time.sleep(0.2)
             api.wait_state("debian", "running", 60)  # by itself
             shell.up()
-            shell.run("tree --version && sha256sum -c /root/sum")
+            shell.run("tree --version && sha256sum -c /srv/sum")
             check_fs(shell)
             # Written to while control kernels end.
-            shell.run("(dd if=/root/data of=/root/copy bs=4k oflag=direct; cmp /root/data /root/copy && echo same >/root/result) >/dev/null 2>&1 &")
+            shell.run("(dd if=/srv/data of=/srv/copy bs=4k oflag=direct; cmp /srv/data /srv/copy && echo same >/srv/result) >/dev/null 2>&1 &")
             for _ in range(3):
                 api.post("/v1/host/control/restart")
                 time.sleep(0.3)
-            shell.run("wait; grep same /root/result && rm /root/copy /root/result && sync", 120)
+            shell.run("wait; grep same /srv/result && rm /srv/copy /srv/result && sync", 120)
             at = position(api)
             api.post("/v1/vms/debian/actions/shutdown")
             api.wait_state("debian", "stopped", 90)
