@@ -56,6 +56,12 @@ void api_reply_empty(struct api_call *call); /* 204 */
 /* For done functions: the operation has ended. -> false: nobody is there to answer, the call is freed. */
 bool api_call_back(struct api_call *call);
 
+/* The same, with an error answered. -> true: answer with what came of it. */
+bool api_succeeded(struct api_call *call, const struct ops_error *e);
+void api_deleted(void *ctx, const struct ops_error *e); /* a done function: 204 */
+/* An operation that calls back was asked for with call->waiting set: r != 0, it was not begun, and e is answered. */
+void api_begun(struct api_call *call, int r, const struct ops_error *e);
+
 /* ---- decoding ---- */
 bool api_segment(const char **at, char *out, size_t size); /* decodes one path segment */
 const char *api_query(const struct api_call *call, const char *key, char *out, size_t size);

@@ -232,6 +232,29 @@ bool api_call_back(struct api_call *call)
 	return false;
 }
 
+bool api_succeeded(struct api_call *call, const struct ops_error *e)
+{
+	if (!api_call_back(call))
+		return false;
+	if (e)
+		api_reply_error(call, e);
+	return !e;
+}
+
+void api_deleted(void *ctx, const struct ops_error *e)
+{
+	if (api_succeeded(ctx, e))
+		api_reply_empty(ctx);
+}
+
+void api_begun(struct api_call *call, int r, const struct ops_error *e)
+{
+	if (r == 0)
+		return;
+	call->waiting = false;
+	api_reply_error(call, e);
+}
+
 /* ---- bodies and queries ---- */
 
 static bool is_json_type(const char *type)

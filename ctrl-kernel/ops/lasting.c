@@ -208,15 +208,14 @@ static void slots_ended(struct stepper *s)
 		read_ended();
 		return;
 	}
-	if (what == WRITING)
+	if (what == WRITING) {
 		written = writing;
-	else
-		changes++; /* a new volume: all there is */
-	if (what == WIPING) {
-		cold = false;
-		keep_lasting_set();
+		good();
+		return;
 	}
-	good();
+	cold = false;
+	keep_lasting_set();
+	write_begin(); /* a new volume: all there is */
 }
 
 /* ---- finding the volume ---- */

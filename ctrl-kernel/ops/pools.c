@@ -186,6 +186,17 @@ static int make_disk(unsigned place, unsigned copies, struct lvm_why *why)
 	return lvm_disk_make(groups_disk(place), s.random, copies, why);
 }
 
+/* A volume over drives of both kinds would change its sectors when it grows. LVM2 refuses that, too. */
+static int check_sectors(unsigned place, int other, struct lvm_why *why)
+{
+	const struct blkdev *a = groups_dev((int)place), *b = groups_dev(other);
+
+	if (!b || a->sector_bytes == b->sector_bytes)
+		return 0;
+	return lvm_fail(why, HVE_STATE, "%s has sectors of %u bytes and %s of %u", a->name,
+			a->sector_bytes, b->name, b->sector_bytes);
+}
+
 static int make_create(struct groups_task *t, struct lvm_vg **next, struct lvm_why *why)
 {
 	struct change *c = change_of(t);
@@ -193,6 +204,9 @@ static int make_create(struct groups_task *t, struct lvm_vg **next, struct lvm_w
 
 	if (groups_vg(c->name))
 		return lvm_fail(why, HVE_EXIST, "there is a pool \"%s\" already", c->name);
+	for (unsigned i = 1; i < t->n_disks; i++)
+		if (check_sectors(t->places[i], (int)t->places[0], why))
+			return -HVE_STATE;
 	for (unsigned i = 0; i < t->n_disks; i++) {
 		int r = make_disk(t->places[i], c->copies, why);
 
@@ -212,6 +226,8 @@ static int make_extend(struct groups_task *t, struct lvm_vg **next, struct lvm_w
 
 	if (r == 0 && rq.vg->read_only)
 		r = lvm_fail(why, HVE_STATE, "%s", rq.vg->why);
+	if (r == 0)
+		r = check_sectors(t->places[0], rq.vg->pvs[0].disk, why);
 	if (r == 0)
 		r = make_disk(t->places[0], 1, why);
 	if (r)

@@ -68,11 +68,11 @@ static inline void submit_one(void)
 	n_requests++;
 	b = fake_added[kind >> 6 & 1 && fake_n_added > 1];
 	if (kind % 8 < 4) {
-		fake_request_make(q, kind & 1 ? BLK_WRITE : BLK_READ, at * 4096u,
+		fake_request_make(q, kind & 1 ? BLK_WRITE : BLK_READ, at % 80 * 4096u,
 				  (1 + size) * 512u * (kind & 8 ? 8 : 1), units[kind % 5]);
 	} else {
 		*q = (struct fake_request){.r = {.op = (enum blk_op)(kind % 6),
-						 .offset = at * 4096u,
+						 .offset = at % 80 * 4096u,
 						 .bytes = size * 4096u,
 						 .done = fake_done,
 						 .ctx = q}};

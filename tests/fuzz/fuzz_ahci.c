@@ -6,7 +6,7 @@
 // SRC: drivers/blkcmd.c
 // SRC: drivers/blkmem.c
 // SRC: tests/unit/fakehv.c
-// FLAGS: -Dcalloc=fuzz_calloc -Dfree=fuzz_free -include tests/unit/fakemmio.h
+// FLAGS: -DFAKE_DISK_BYTES=0x40000u -Dcalloc=fuzz_calloc -Dfree=fuzz_free -include tests/unit/fakemmio.h
 /*
  * An AHCI controller and a disk that may say anything: IDENTIFY data, registers, errors, silence, while requests of all kinds
  * are under way. Each ends exactly once.
@@ -34,6 +34,7 @@ static void registers(void)
 	unsigned reg = regs[take() % 8], how = take();
 	uint32_t v = how & 1 ? 0 : how & 2 ? UINT32_MAX : 1u << (how >> 3);
 
+	hba.meddled = true;
 	*hba_port(how >> 2 & 1, reg) = v;
 	fake_set(AHCI_IS, take());
 }

@@ -26,23 +26,10 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
-// SRC: ctrl-kernel/ops/networks.c
-// SRC: ctrl-kernel/ops/network_nat.c
-// SRC: ctrl-kernel/ops/network_table.c
-// SRC: ctrl-kernel/backend/netdev.c
-// SRC: ctrl-kernel/backend/ioqueue.c
-// SRC: net/switch.c
-// SRC: net/fdb.c
-// SRC: net/packet.c
-// SRC: net/checksum.c
-// SRC: net/spoof.c
-// SRC: net/frame.c
-// SRC: net/nat.c
-// SRC: net/nat_flow.c
-// SRC: net/nat_packet.c
-// SRC: net/dhcpd.c
+// SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
+// SRC: ctrl-kernel/backend/netdev.c ctrl-kernel/backend/ioqueue.c ctrl-kernel/api/network_api.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
 // SRC: net/netconf.c
-// SRC: ctrl-kernel/api/network_api.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/http_parse.c
 // SRC: ctrl-kernel/api/buf.c

@@ -6,7 +6,7 @@
 // SRC: drivers/blkcmd.c
 // SRC: drivers/blkmem.c
 // SRC: tests/unit/fakehv.c
-// FLAGS: -Dcalloc=fuzz_calloc -Dfree=fuzz_free
+// FLAGS: -DFAKE_NS_BYTES=0x40000u -Dcalloc=fuzz_calloc -Dfree=fuzz_free
 /*
  * An NVMe controller that may say anything: Identify data, completions, registers, silence, while requests of all kinds are
  * under way. Each ends exactly once.

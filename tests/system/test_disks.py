@@ -12,7 +12,7 @@ import urllib.parse
 import zlib
 
 import pytest
-from host import Api, Host, Problem
+from host import BUILD, Api, Host, Problem
 
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -216,7 +216,7 @@ def test_restart_in_the_middle_of_writes(machine):
 
 # ---- faults; each on a machine of its own ----
 
-KINDS = {"virtio@00:04.0": ["virtio-blk-pci,drive=d0,addr=4"], "nvme@00:05.0/1": ["nvme,drive=d1,addr=5,serial=n"],
+KINDS = {"virtio@00:04.0": ["virtio-blk-pci,drive=d0,addr=4,request-merging=off"], "nvme@00:05.0/1": ["nvme,drive=d1,addr=5,serial=n"],
          "ahci@00:06.0/0": ["ich9-ahci,id=a,addr=6", "ide-hd,drive=d2,bus=a.0"]}
 
 
@@ -362,3 +362,16 @@ def test_no_drives():
             time.sleep(0.05)
         assert h.api.get("/v1/disks")["items"] == []
         assert "socle_disk" not in h.api.raw("GET", "/metrics")[2].decode()
+
+
+def test_after_the_firmware(tmp_path):
+    """The firmware has used the controllers and left them running: from a CD on the AHCI controller that also has the disk."""
+    extra = ["-drive", f"file={BUILD / 'socle.iso'},if=none,id=cd,format=raw,readonly=on", "-boot", "d"]
+    extra += devices("ide-cd,drive=cd,bus=ide.1,bootindex=0", "ide-hd,drive=d0,bus=ide.0,bootindex=1", "nvme,drive=d1,serial=x,addr=6,bootindex=2",
+                     "virtio-blk-pci,drive=d2,addr=7,bootindex=3")
+    for i in range(3):
+        extra = drive(tmp_path / f"disk{i}", f"d{i}") + extra
+    with Host(mem=256, machine="q35", nic="e1000,addr=3", boot={"args": extra}, limit=100) as h:
+        for disk in (r"ahci@00:1f\.2/0", r"nvme@00:06\.0/1", r"virtio@00:07\.0"):
+            h.serial.wait(rf"disk: {disk}: .*64 MiB, sectors of 512 bytes", 60)
+        assert "stays off" not in h.serial.text

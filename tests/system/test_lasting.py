@@ -208,14 +208,15 @@ def test_power_cuts(tmp_path, rounds):
             deadline = time.monotonic() + 10
             while not api.get("/v1/images")["items"]:
                 assert time.monotonic() < deadline
-            killer = threading.Timer(model.rng.uniform(0.01, 0.4), h.kill)
+            killer = threading.Timer(model.rng.uniform(0, 0.1), h.kill)
             if model.rng.random() < 0.2:
                 try:
                     api.post("/v1/host/control/restart")
                 except LOST:
                     pass
+            answered = all(model.change(api) for _ in range(model.rng.randrange(6)))
             killer.start()
-            while model.change(api):
+            while answered and model.change(api):
                 pass
             killer.join()
     print(f"{rounds} cuts, {model.acknowledged} changes acknowledged, {model.lost} not answered")

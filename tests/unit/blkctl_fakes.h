@@ -14,12 +14,15 @@ const char *__asan_default_options(void)
 }
 
 static uint32_t fake_vendor = 0x1af4;
+static uint32_t (*fake_capability)(unsigned off); /* configuration space from 0x40 on */
 static struct blkdev *fake_added[16];
 static unsigned fake_n_added, fake_starting;
 
 uint32_t pci_read(const struct pci_dev *d, unsigned off, unsigned width)
 {
 	(void)d, (void)width;
+	if (off >= 0x40 && fake_capability)
+		return fake_capability(off);
 	return off == 0 ? fake_vendor : 0;
 }
 

@@ -18,45 +18,27 @@
 #include <cmocka.h>
 
 #include "tests/unit/ahci_fake.h"
-#include "tests/unit/fakehv.h"
-
-#define MS 1000000ull
-#define SECOND (1000 * MS)
+#include "tests/unit/drive_tests.h"
 
 static struct pci_dev pci = {.bdf = 0xfa,
 			     .vendor = 0x1af4,
 			     .class_code = 0x010601,
 			     .bars[5] = {.base = 0x1000, .size = 0x1000}};
 
-static void go(uint64_t ns)
-{
-	for (uint64_t at = 0; at < ns; at += 2 * MS) {
-		if (fake_step() && fake_irq)
-			fake_irq(fake_irq_ctx);
-		fake_advance(2 * MS);
-	}
-}
-
 static int fresh(void **state)
 {
 	(void)state;
-	fake_reset(1000);
+	fresh_machine();
 	fake_hba_plug();
-	fake_vendor = 0x1af4;
-	fake_n_added = fake_starting = 0;
-	fake_irq = NULL;
 	return 0;
 }
 
 static int done(void **state)
 {
 	(void)state;
-	fake_vendor = 0xffff;
 	hba.deaf = true;
-	for (unsigned i = 0; i < 60; i++)
-		fake_advance(SECOND);
+	pull_out();
 	free(hba.medium);
-	fake_log_clear();
 	return 0;
 }
 
@@ -96,42 +78,16 @@ static void test_nothing_there(void **state)
 	assert_int_equal(fake_n_added, 0);
 }
 
-static void both_ways(struct blkdev *b, uint32_t unit)
+static void data(struct blkdev *b, uint32_t unit)
 {
-	for (unsigned i = 0; i < 40; i++) {
-		uint32_t sector = b->sector_bytes,
-			 n = (1 + fake_random((1u << 20) / sector)) * sector;
-		uint64_t at = fake_random((FAKE_DISK_BYTES - n) / sector + 1) * (uint64_t)sector;
-		struct fake_request w, r;
-
-		fake_request_make(&w, BLK_WRITE, at, n, unit);
-		fake_request_make(&r, BLK_READ, at, n, unit);
-		w.r.fua = i % 2;
-		fake_request_fill(&w, i);
-		fake_request_fill(&r, 99);
-		blk_submit(b, &w.r);
-		for (unsigned k = 0; k < 2000 && !w.ended; k++)
-			go(2 * MS);
-		assert_int_equal(w.ended, 1);
-		assert_int_equal(w.status, BLK_OK);
-		for (uint32_t k = 0; k < n; k++)
-			assert_int_equal(hba.medium[at + k], fake_byte(at + k, i));
-		blk_submit(b, &r.r);
-		for (unsigned k = 0; k < 2000 && !r.ended; k++)
-			go(2 * MS);
-		assert_int_equal(r.status, BLK_OK);
-		assert_true(fake_request_holds(&r, i));
-		fake_request_free(&w);
-		fake_request_free(&r);
-	}
-	assert_int_equal(b->stats.errors, 0);
+	both_ways(b, hba.medium, 40, unit);
 	assert_int_equal(hba.alone_broken, 0);
 }
 
 static void test_queued(void **state)
 {
 	(void)state;
-	both_ways(start(), 1);
+	data(start(), 1);
 	assert_true(hba.queued > 80 && hba.fua >= 20 && hba.flushes == 0);
 }
 
@@ -144,7 +100,7 @@ static void test_4096(void **state)
 	b = start();
 	assert_int_equal(b->sector_bytes, 4096);
 	assert_int_equal(b->bytes, FAKE_DISK_BYTES);
-	both_ways(b, 2);
+	data(b, 2);
 	assert_true(hba.fua == 0 && hba.flushes == 20); /* no FUA: a flush follows */
 }
 
@@ -152,34 +108,8 @@ static void test_unqueued(void **state)
 {
 	(void)state;
 	fake_identity(512, false, true);
-	both_ways(start(), 2);
+	data(start(), 2);
 	assert_true(hba.queued == 0 && hba.fua >= 20);
-}
-
-#define MANY 100u
-static struct fake_request many[MANY];
-
-static void send_many(struct blkdev *b, bool flushes)
-{
-	for (unsigned i = 0; i < MANY; i++) {
-		bool flush = flushes && i % 10 == 9;
-
-		fake_request_make(&many[i], flush ? BLK_FLUSH : BLK_WRITE, flush ? 0 : i * 8192,
-				  flush ? 0 : 8192, 4096);
-		fake_request_fill(&many[i], i);
-		blk_submit(b, &many[i].r);
-	}
-}
-
-static void all_ended(enum blk_status status, unsigned but)
-{
-	for (unsigned i = 0; i < MANY; i++) {
-		assert_int_equal(many[i].ended, 1);
-		assert_int_equal(many[i].status, i == but ? BLK_IO_ERROR : status);
-		for (unsigned k = 0; many[i].status == BLK_OK && k < many[i].r.bytes; k++)
-			assert_int_equal(hba.medium[i * 8192 + k], fake_byte(i * 8192 + k, i));
-		fake_request_free(&many[i]);
-	}
 }
 
 static void test_many(void **state)
@@ -192,7 +122,7 @@ static void test_many(void **state)
 	go(4 * MS);
 	hba.hold = false;
 	go(200 * MS);
-	all_ended(BLK_OK, MANY);
+	ended(hba.medium, 0, MANY, BLK_OK);
 	assert_int_equal(hba.flushes, 10);
 	assert_int_equal(hba.alone_broken, 0);
 	assert_int_equal(b->stats.resets, 0);
@@ -206,7 +136,9 @@ static void bad_sector(void)
 		hba.bad = bad * 8192 + 5000;
 		send_many(b, false);
 		go(SECOND);
-		all_ended(BLK_OK, bad);
+		ended(hba.medium, 0, bad, BLK_OK);
+		ended(hba.medium, bad, bad + 1, BLK_IO_ERROR);
+		ended(hba.medium, bad + 1, MANY, BLK_OK);
 	}
 	assert_int_equal(b->stats.errors, 4);
 	assert_int_equal(hba.resets, b->stats.resets);
@@ -261,11 +193,8 @@ static void test_silent(void **state)
 	assert_int_equal(many[40].ended, 0);
 	hba.hold = false;
 	go(SECOND);
-	for (unsigned i = 0; i < MANY; i++) {
-		assert_int_equal(many[i].ended, 1);
-		assert_int_equal(many[i].status, i < 32 ? BLK_IO_ERROR : BLK_OK);
-		fake_request_free(&many[i]);
-	}
+	ended(hba.medium, 0, 32, BLK_IO_ERROR);
+	ended(hba.medium, 32, MANY, BLK_OK);
 }
 
 static void test_link_goes_down(void **state)
@@ -277,7 +206,7 @@ static void test_link_goes_down(void **state)
 	send_many(b, false);
 	*hba_port(0, AHCI_PX_SSTS) = 0;
 	go(5 * SECOND);
-	all_ended(BLK_GONE, MANY);
+	ended(hba.medium, 0, MANY, BLK_GONE);
 	assert_true(b->gone);
 }
 
@@ -292,7 +221,7 @@ static void test_link_comes_back(void **state)
 	go(2 * SECOND);
 	hba.hold = false;
 	go(2 * SECOND);
-	all_ended(BLK_OK, MANY);
+	ended(hba.medium, 0, MANY, BLK_OK);
 	assert_int_equal(b->stats.resets, 1);
 }
 
@@ -306,7 +235,7 @@ static void test_engine_does_not_stop(void **state)
 	hba.keeps_running = true;
 	*hba_port(0, AHCI_PX_SSTS) = 0;
 	go(2 * SECOND);
-	all_ended(BLK_GONE, MANY);
+	ended(hba.medium, 0, MANY, BLK_GONE);
 	assert_false(fake_master);
 }
 
@@ -320,7 +249,7 @@ static void test_pulled_out(void **state)
 	fake_vendor = 0xffff;
 	memset(fake_bar, 0xff, sizeof(fake_bar));
 	go(2 * SECOND);
-	all_ended(BLK_GONE, MANY);
+	ended(hba.medium, 0, MANY, BLK_GONE);
 	assert_true(b->gone);
 }
 

@@ -16,45 +16,26 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/fakehv.h"
 #include "tests/unit/nvme_fake.h"
-
-#define MS 1000000ull
-#define SECOND (1000 * MS)
+#include "tests/unit/drive_tests.h"
 
 static struct pci_dev pci = {.bdf = 0x28, .vendor = 0x1af4, .class_code = 0x010802};
-
-static void go(uint64_t ns)
-{
-	for (uint64_t at = 0; at < ns; at += 2 * MS) {
-		if (fake_step() && fake_irq)
-			fake_irq(fake_irq_ctx);
-		fake_advance(2 * MS);
-	}
-}
 
 static int fresh(void **state)
 {
 	(void)state;
-	fake_reset(1000);
+	fresh_machine();
 	fake_nvme_plug();
-	fake_vendor = 0x1af4;
-	fake_n_added = fake_starting = 0;
-	fake_irq = NULL;
 	return 0;
 }
 
-/* Ends what the test has begun: its timers must not run in the next one. */
 static int done(void **state)
 {
 	(void)state;
 	fake.deaf = true;
 	memset(fake_bar, 0xff, sizeof(fake_bar));
-	fake_vendor = 0xffff;
-	for (unsigned i = 0; i < 40; i++)
-		fake_advance(SECOND);
+	pull_out();
 	fake_nvme_unplug();
-	fake_log_clear();
 	return 0;
 }
 
@@ -86,49 +67,18 @@ static void test_start(void **state)
 	assert_non_null(strstr(fake_log(), "nvme@00:05.0/9: its format has metadata"));
 }
 
-static void both_ways(struct blkdev *b, const uint8_t *medium, uint32_t unit)
-{
-	for (unsigned i = 0; i < 60; i++) {
-		uint32_t sector = b->sector_bytes,
-			 n = (1 + fake_random((1u << 20) / sector)) * sector;
-		uint64_t at = fake_random((FAKE_NS_BYTES - n) / sector + 1) * (uint64_t)sector;
-		struct fake_request w, r;
-
-		fake_request_make(&w, BLK_WRITE, at, n, unit);
-		fake_request_make(&r, BLK_READ, at, n, unit);
-		w.r.fua = i % 2;
-		fake_request_fill(&w, i);
-		fake_request_fill(&r, 99);
-		blk_submit(b, &w.r);
-		for (unsigned k = 0; k < 100 && !w.ended; k++)
-			go(2 * MS);
-		assert_int_equal(w.ended, 1);
-		assert_int_equal(w.status, BLK_OK);
-		for (uint32_t k = 0; k < n; k++)
-			assert_int_equal(medium[at + k], fake_byte(at + k, i));
-		blk_submit(b, &r.r);
-		for (unsigned k = 0; k < 100 && !r.ended; k++)
-			go(2 * MS);
-		assert_int_equal(r.status, BLK_OK);
-		assert_true(fake_request_holds(&r, i));
-		fake_request_free(&w);
-		fake_request_free(&r);
-	}
-	assert_int_equal(b->stats.errors, 0);
-	assert_true(fake.fua > 20);
-}
-
 static void test_data(void **state)
 {
 	(void)state;
-	both_ways(start(), fake.medium[0], 1);
+	both_ways(start(), fake.medium[0], 60, 1);
+	assert_true(fake.fua > 20);
 }
 
 static void test_data_4096(void **state)
 {
 	(void)state;
 	start();
-	both_ways(fake_added[1], fake.medium[1], 4);
+	both_ways(fake_added[1], fake.medium[1], 60, 4);
 }
 
 /* The least that MDTS can say: pages. */
@@ -136,7 +86,7 @@ static void test_mdts(void **state)
 {
 	(void)state;
 	fake.mdts = 1;
-	both_ways(start(), fake.medium[0], 4);
+	both_ways(start(), fake.medium[0], 60, 4);
 }
 
 static struct fake_request *plain(enum blk_op op, uint64_t at, uint64_t n)
@@ -184,41 +134,18 @@ static void test_other_commands(void **state)
 	assert_int_equal(b->stats.errors, 1);
 }
 
-#define MANY 100u
-static struct fake_request many[MANY];
-
-static void send_many(struct blkdev *b)
-{
-	for (unsigned i = 0; i < MANY; i++) {
-		fake_request_make(&many[i], BLK_WRITE, i * 8192, 8192, 4096);
-		fake_request_fill(&many[i], i);
-		blk_submit(b, &many[i].r);
-	}
-}
-
-static void all_ended(enum blk_status status)
-{
-	for (unsigned i = 0; i < MANY; i++) {
-		assert_int_equal(many[i].ended, 1);
-		assert_int_equal(many[i].status, status);
-		for (unsigned k = 0; status == BLK_OK && k < 8192; k++)
-			assert_int_equal(fake.medium[0][i * 8192 + k], fake_byte(i * 8192 + k, i));
-		fake_request_free(&many[i]);
-	}
-}
-
 static void test_many(void **state)
 {
 	struct blkdev *b = start();
 
 	(void)state;
 	fake.hold = true;
-	send_many(b);
+	send_many(b, false);
 	go(10 * MS);
 	assert_int_equal(b->stats.in_flight, MANY);
 	fake.hold = false;
 	go(100 * MS);
-	all_ended(BLK_OK);
+	ended(fake.medium[0], 0, MANY, BLK_OK);
 	assert_int_equal(b->stats.resets, 0);
 }
 
@@ -228,7 +155,7 @@ static void test_controller_fails(void **state)
 
 	(void)state;
 	fake.hold = true;
-	send_many(b);
+	send_many(b, false);
 	fake.deaf = true;
 	fake_set(NVME_CSTS, NVME_CSTS_RDY | NVME_CSTS_CFS);
 	go(1100 * MS);
@@ -236,7 +163,7 @@ static void test_controller_fails(void **state)
 	fake.deaf = fake.hold = false;
 	go(1000 * MS);
 	assert_int_equal(fake.enables, 2);
-	all_ended(BLK_OK);
+	ended(fake.medium[0], 0, MANY, BLK_OK);
 	assert_int_equal(carry_out(b, plain(BLK_FLUSH, 0, 0)), BLK_OK);
 }
 
@@ -246,14 +173,14 @@ static void test_no_answer(void **state)
 
 	(void)state;
 	fake.hold = true;
-	send_many(b);
+	send_many(b, false);
 	go(31 * SECOND);
 	assert_int_equal(b->stats.resets, 1);
 	assert_int_equal(b->stats.timeouts, 31); /* that fit into the queue of 32 */
 	assert_int_equal(many[0].status, BLK_IO_ERROR);
 	assert_int_equal(many[31].ended, 0);
 	go(120 * SECOND);
-	all_ended(BLK_IO_ERROR);
+	ended(fake.medium[0], 0, MANY, BLK_IO_ERROR);
 }
 
 static void test_lies(void **state)
@@ -276,12 +203,12 @@ static void test_pulled_out(void **state)
 
 	(void)state;
 	fake.hold = true;
-	send_many(b);
+	send_many(b, false);
 	fake.deaf = true;
 	memset(fake_bar, 0xff, sizeof(fake_bar));
 	fake_vendor = 0xffff;
 	go(1100 * MS);
-	all_ended(BLK_GONE);
+	ended(fake.medium[0], 0, MANY, BLK_GONE);
 	assert_true(b->gone);
 }
 
@@ -291,11 +218,11 @@ static void test_registers_gone(void **state)
 	struct blkdev *b = start();
 
 	(void)state;
-	send_many(b);
+	send_many(b, false);
 	fake.deaf = true;
 	memset(fake_bar, 0xff, sizeof(fake_bar));
 	go(1100 * MS);
-	all_ended(BLK_GONE);
+	ended(fake.medium[0], 0, MANY, BLK_GONE);
 	assert_false(fake_master);
 	assert_true(b->gone);
 }
@@ -306,11 +233,11 @@ static void test_does_not_come_back(void **state)
 
 	(void)state;
 	fake.hold = true;
-	send_many(b);
+	send_many(b, false);
 	fake.deaf = true;
 	fake_set(NVME_CSTS, NVME_CSTS_RDY | NVME_CSTS_CFS);
 	go(3 * SECOND); /* CAP.TO is 1 s */
-	all_ended(BLK_GONE);
+	ended(fake.medium[0], 0, MANY, BLK_GONE);
 	assert_false(fake_master);
 	assert_true(b->gone);
 }
