@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operation layer's VMs against a fake hypervisor: lifecycle, errors at every step, nothing leaked. */
 // SRC: tests/unit/fakehv.c
-// SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/backend/vmio.c ctrl-kernel/backend/netdev.c ctrl-kernel/backend/ioqueue.c
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
@@ -21,7 +21,6 @@
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
 // SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
-// SRC: ctrl-kernel/backend/netdev.c ctrl-kernel/backend/ioqueue.c
 // SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
 // SRC: net/netconf.c
 // SRC: ctrl-kernel/ops/modules.c
