@@ -17,6 +17,7 @@
 #include "ctrl-kernel/ops/jobs.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/modules.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/options.h"
 #include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/recover.h"
@@ -34,7 +35,7 @@
 int main(void);
 
 static const struct nic_driver *const nic_drivers[] = {&nic_virtio, &nic_e1000e, &nic_e1000};
-static const struct disk_driver *const disk_drivers[] = {&disk_virtio, &disk_nvme};
+static const struct disk_driver *const disk_drivers[] = {&disk_virtio, &disk_nvme, &disk_ahci};
 
 static struct options options;
 
@@ -146,6 +147,7 @@ int main(void)
 	vms_init();
 	keep_init();
 	jobs_init();
+	networks_init();
 	if (keep_found()) {
 		recover();
 	} else {
@@ -157,8 +159,10 @@ int main(void)
 	pci_scan();
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
+	networks_nics(nics);
 	disk_probe_all(disk_drivers, ARRAY_SIZE(disk_drivers));
 	pools_init();
+	api_lasting_init();
 	init_api(nics);
 	control_soak(options.test_hooks ? options.test_soak : 0, options.test_soak_ms);
 	loop_run();

@@ -258,6 +258,7 @@ struct blkcmd *blkctl_sent(struct blkctl *ctl, unsigned slot)
 void blkctl_end(struct blkctl *ctl, struct blkcmd *c, enum blk_status status)
 {
 	ctl->n_sent--;
+	ctl->fruitless = 0;
 	command_ends(ctl, c, status);
 }
 

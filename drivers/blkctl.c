@@ -14,6 +14,8 @@
 #define TICK_NS 1000000000ull
 #define SAY_NS 5000000000ull /* failures are told of so often at most; the statistics count all */
 
+#define FRUITLESS_MAX 200u /* more than commands are ever in flight, each of which may need one */
+
 static struct blkctl *all;
 
 /* ---- the end of requests ---- */
@@ -216,21 +218,12 @@ void blkctl_add(struct blkctl *ctl, struct blkunit *u, const char *suffix)
 	disk_add(&u->dev);
 }
 
-void blkctl_up(struct blkctl *ctl)
-{
-	if (ctl->state == BLKCTL_GONE)
-		return;
-	ctl->state = BLKCTL_UP;
-	blkctl_again(ctl);
-	loop_timer_set(&ctl->tick, TICK_NS);
-	loop_defer(&ctl->job);
-}
-
 void blkctl_fail(struct blkctl *ctl, struct blkcmd *culprit, const char *why)
 {
 	if (ctl->state != BLKCTL_UP)
 		return;
 	ctl->state = BLKCTL_DOWN;
+	ctl->fruitless++;
 	if (may_say(ctl))
 		rt_log("disk: %s: %s; it is reset", ctl->name, why);
 	for (struct blkunit *u = ctl->units; u; u = u->next)
@@ -239,6 +232,17 @@ void blkctl_fail(struct blkctl *ctl, struct blkcmd *culprit, const char *why)
 		culprit->failed = true;
 	blkctl_blame(ctl);
 	ctl->ops->reset(ctl);
+}
+
+/* Nothing that it waits for matters to it any more. */
+static void forget(const struct blkctl *ctl)
+{
+	struct blkctl **at = &all;
+
+	while (*at && *at != ctl)
+		at = &(*at)->next;
+	if (*at)
+		*at = ctl->next;
 }
 
 void blkctl_gone(struct blkctl *ctl, const char *why)
@@ -250,9 +254,24 @@ void blkctl_gone(struct blkctl *ctl, const char *why)
 	for (struct blkunit *u = ctl->units; u; u = u->next)
 		u->dev.gone = true;
 	blkctl_end_all(ctl);
+	forget(ctl);
 	for (struct blkunit *u = ctl->units; u; u = u->next)
 		if (u->dev.changed)
 			u->dev.changed(&u->dev);
+	loop_defer(&ctl->job);
+}
+
+void blkctl_up(struct blkctl *ctl)
+{
+	if (ctl->state == BLKCTL_GONE)
+		return;
+	if (ctl->fruitless > FRUITLESS_MAX) {
+		blkctl_gone(ctl, "it fails again and again");
+		return;
+	}
+	ctl->state = BLKCTL_UP;
+	blkctl_again(ctl);
+	loop_timer_set(&ctl->tick, TICK_NS);
 	loop_defer(&ctl->job);
 }
 

@@ -99,6 +99,7 @@ struct blkctl {
 	struct blk_request **finished_end;
 	struct loop_job job;
 	struct loop_timer tick;
+	unsigned fruitless;  /* resets since the hardware has last carried out a command */
 	uint64_t said_ns;    /* when the log was last told of a failure */
 	struct blkctl *next; /* of all */
 };

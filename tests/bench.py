@@ -49,7 +49,7 @@ def costs(h):
 def exits_bochs(model, directory, options=""):
     """The same guest on a CPU of Bochs, where a TSC tick is an instruction too."""
     files = [BUILD / "guests" / "exits", config_file(directory, [EXITS_VM])]
-    with BochsHost("console.guests=all test.hooks=1 " + options, files, model=model, net=False) as h:
+    with BochsHost("console.guests=all test.hooks=1 test.exact=1 " + options, files, model=model, net=False) as h:
         return costs(h)
 
 

@@ -37,6 +37,7 @@ struct api_call {
 	struct stream *upload;  /* [owns] */
 	struct upload *content; /* [owns] of a volume */
 	bool waiting;           /* an operation will end it */
+	bool lasts;             /* what it changed is on the disk, or cannot get there */
 };
 
 extern const struct http_app api_app;
@@ -55,6 +56,12 @@ void api_reply_empty(struct api_call *call); /* 204 */
 /* For done functions: the operation has ended. -> false: nobody is there to answer, the call is freed. */
 bool api_call_back(struct api_call *call);
 
+/* The same, with an error answered. -> true: answer with what came of it. */
+bool api_succeeded(struct api_call *call, const struct ops_error *e);
+void api_deleted(void *ctx, const struct ops_error *e); /* a done function: 204 */
+/* An operation that calls back was asked for with call->waiting set: r != 0, it was not begun, and e is answered. */
+void api_begun(struct api_call *call, int r, const struct ops_error *e);
+
 /* ---- decoding ---- */
 bool api_segment(const char **at, char *out, size_t size); /* decodes one path segment */
 const char *api_query(const struct api_call *call, const char *key, char *out, size_t size);
@@ -66,6 +73,8 @@ bool api_range(const char *text, uint64_t size, uint64_t *from, uint64_t *end);
 bool api_content_range(const char *text, uint64_t *from, uint64_t *end);
 /* Decodes the body; false: it answered. */
 bool api_body(struct api_call *call, const struct json_object *object, void *out);
+/* The same of a change (json_decode_change()). */
+bool api_body_change(struct api_call *call, const struct json_object *object, void *out);
 /* Body as a JSON object; NULL: it answered. cJSON_Delete() it. */
 struct cJSON *api_body_json(struct api_call *call);
 /* A body that must be empty or {}; false: it answered. */
@@ -73,6 +82,10 @@ bool api_body_none(struct api_call *call);
 extern const struct json_object vmspec_object; /* vmspec.c -> struct vm_spec */
 /* Its fields, in the form that vmspec_object takes. */
 void vmspec_write(struct out *o, const struct vm_spec *spec);
+struct network_spec;
+extern const struct json_object network_object; /* network_api.c -> struct network_spec */
+void network_write_spec(struct out *o,
+			const struct network_spec *spec); /* its fields, in that form */
 
 /* ---- resources ---- */
 struct vm *api_vm(struct api_call *call); /* NULL: it answered */
@@ -93,9 +106,21 @@ bool api_image_put_begin(struct api_call *call);
 void api_image_put(struct api_call *call);
 void api_image_content(struct api_call *call);
 void api_image_delete(struct api_call *call);
+void api_networks_list(struct api_call *call); /* network_api.c */
+void api_networks_post(struct api_call *call);
+void api_network_get(struct api_call *call);
+void api_network_patch(struct api_call *call);
+void api_network_delete(struct api_call *call);
+void api_network_ports(struct api_call *call);
+void api_network_leases(struct api_call *call);
+void api_nic_patch(struct api_call *call);
+void api_image_action(struct api_call *call);
+void api_lasting_init(void); /* lasting_api.c; after pools_init() */
+void api_lasting_write(struct out *o);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
 void api_vm_get(struct api_call *call);
+void api_vm_patch(struct api_call *call);
 void api_vm_delete(struct api_call *call);
 void api_vm_stats(struct api_call *call);
 void api_cdrom_put(struct api_call *call); /* vmdisk_api.c */

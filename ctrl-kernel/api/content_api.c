@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/api/api.h"
+#include "ctrl-kernel/rt/hex.h"
 #include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/transfer.h"
 
@@ -102,27 +103,6 @@ static void resume(void *ctx)
 		http_resume(call->rq);
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* 64 hexadecimal digits. */
-static bool read_sha256(const char *text, uint8_t out[32])
-{
-	for (unsigned i = 0; i < 32; i++, text += 2) {
-		int high = hex(text[0]), low = high < 0 ? -1 : hex(text[1]);
-
-		if (low < 0)
-			return false;
-		out[i] = (uint8_t)(high << 4 | low);
-	}
-	return *text == '\0';
-}
-
 /* What is to come, and where it goes. False: it answered. */
 static bool describe_upload(struct api_call *call, struct upload_spec *spec)
 {
@@ -146,7 +126,7 @@ static bool describe_upload(struct api_call *call, struct upload_spec *spec)
 		spec->bytes = end - spec->from;
 	}
 	spec->has_sha256 = api_query(call, "sha256", text, sizeof(text)) != NULL;
-	if (spec->has_sha256 && !read_sha256(text, spec->sha256)) {
+	if (spec->has_sha256 && !hex_read(text, spec->sha256, 32)) {
 		api_reply_problem(call, 400, "sha256 has 64 hexadecimal digits", "");
 		return false;
 	}
@@ -173,11 +153,7 @@ static void stored(void *ctx, const struct ops_error *e)
 {
 	struct api_call *call = ctx;
 
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
+	if (api_succeeded(call, e))
 		api_volume_reply(call, 200, call->volume);
 }
 

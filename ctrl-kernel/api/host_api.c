@@ -210,6 +210,7 @@ void api_host(struct api_call *call)
 	write_virtualization(&o, &h);
 	write_speculation(&o, &h);
 	write_network(&o);
+	api_lasting_write(&o);
 	write_notes(&o);
 	out_close(&o, '}');
 	api_reply_json(call, 200, &b, "");

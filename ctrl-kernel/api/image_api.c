@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/image_store.h"
+#include "ctrl-kernel/ops/jobs.h"
 
 static void image_write_json(struct out *o, const struct image *image)
 {
@@ -20,6 +22,7 @@ static void image_write_json(struct out *o, const struct image *image)
 		out_null(o, "sha256"); /* a boot module nobody asked about yet */
 	out_str(o, "source", image->source == IMAGE_UPLOAD ? "upload" : "boot_module");
 	out_time(o, "created_at", host_utc_ns(image->created_ns));
+	out_optional(o, "pool", image->pool);
 	out_bool(o, "in_use", image->users != 0);
 	out_close(o, '}');
 }
@@ -129,6 +132,35 @@ void api_image_delete(struct api_call *call)
 		api_reply_error(call, &e);
 	else
 		api_reply_empty(call);
+}
+
+/* ---- stored in a pool ---- */
+
+struct store_body {
+	char pool[OPS_NAME_MAX];
+};
+static const struct json_field store_fields[] = {
+	{"pool", JSON_STRING, true, offsetof(struct store_body, pool), OPS_NAME_MAX, 0, 0, NULL},
+};
+static const struct json_object store_object = {store_fields, ARRAY_SIZE(store_fields)};
+
+void api_image_action(struct api_call *call)
+{
+	struct image *image = find(call);
+	struct store_body body;
+	struct ops_error e;
+	struct job *job;
+
+	if (!image)
+		return;
+	if (strcmp(call->verb, "store") != 0)
+		api_reply_problem(call, 404, "an image has the action store", "");
+	else if (!api_body(call, &store_object, &body))
+		return;
+	else if (image_store(image, body.pool, &job, &e))
+		api_reply_error(call, &e);
+	else
+		api_job_reply(call, 202, job);
 }
 
 /* ---- content ---- */

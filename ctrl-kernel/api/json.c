@@ -163,6 +163,9 @@ static bool decode_bool(const cJSON *item, void *to, const char *pointer,
 	return true;
 }
 
+static bool decode_object(const cJSON *item, const struct json_object *object, bool partial,
+			  void *out, const char *pointer, struct json_errors *errors);
+
 static bool decode_array(const cJSON *item, const struct json_field *f, void *base,
 			 const char *pointer, struct json_errors *errors)
 {
@@ -177,6 +180,7 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 			       f->object ? "objects" : "strings");
 		return false;
 	}
+	memset(to, 0, f->max * f->size);
 	cJSON_ArrayForEach(member, item)
 	{
 		char where[96];
@@ -196,7 +200,7 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 	return ok;
 }
 
-static bool decode_field(const cJSON *item, const struct json_field *f, void *base,
+static bool decode_field(const cJSON *item, const struct json_field *f, bool partial, void *base,
 			 const char *pointer, struct json_errors *errors)
 {
 	void *to = (char *)base + f->offset;
@@ -213,7 +217,7 @@ static bool decode_field(const cJSON *item, const struct json_field *f, void *ba
 	case JSON_BOOL:
 		return decode_bool(item, to, pointer, errors);
 	case JSON_OBJECT:
-		return json_decode(item, f->object, base, pointer, errors);
+		return decode_object(item, f->object, partial, base, pointer, errors);
 	case JSON_STRINGS:
 	case JSON_OBJECTS:
 		return decode_array(item, f, base, pointer, errors);
@@ -233,8 +237,9 @@ static unsigned field_find(const struct json_object *object, const char *name)
 	return i;
 }
 
-static bool decode_member(const cJSON *item, const struct json_object *object, void *out,
-			  const char *pointer, uint32_t *seen, struct json_errors *errors)
+static bool decode_member(const cJSON *item, const struct json_object *object, bool partial,
+			  void *out, const char *pointer, uint32_t *seen,
+			  struct json_errors *errors)
 {
 	unsigned i = field_find(object, item->string);
 	char where[96];
@@ -249,12 +254,12 @@ static bool decode_member(const cJSON *item, const struct json_object *object, v
 		return false;
 	}
 	*seen |= 1u << i;
-	return decode_field(item, &object->fields[i], out, where, errors);
+	return decode_field(item, &object->fields[i], partial, out, where, errors);
 }
 
 /* Recursion is as deep as the tables nest. */
-bool json_decode(const struct cJSON *item, const struct json_object *object, void *out,
-		 const char *pointer, struct json_errors *errors)
+static bool decode_object(const cJSON *item, const struct json_object *object, bool partial,
+			  void *out, const char *pointer, struct json_errors *errors)
 {
 	const cJSON *member;
 	uint32_t seen = 0;
@@ -266,18 +271,30 @@ bool json_decode(const struct cJSON *item, const struct json_object *object, voi
 	}
 	cJSON_ArrayForEach(member, item)
 	{
-		ok &= decode_member(member, object, out, pointer, &seen, errors);
+		ok &= decode_member(member, object, partial, out, pointer, &seen, errors);
 		if (errors->n == JSON_ERRORS_MAX)
 			return false;
 	}
 	for (unsigned i = 0; i < object->n; i++) {
 		char where[96];
 
-		if (!object->fields[i].required || (seen & 1u << i))
+		if (partial || !object->fields[i].required || (seen & 1u << i))
 			continue;
 		pointer_join(where, pointer, object->fields[i].name);
 		json_error_add(errors, where, "this field is missing");
 		ok = false;
 	}
 	return ok;
+}
+
+bool json_decode(const struct cJSON *item, const struct json_object *object, void *out,
+		 const char *pointer, struct json_errors *errors)
+{
+	return decode_object(item, object, false, out, pointer, errors);
+}
+
+bool json_decode_change(const struct cJSON *item, const struct json_object *object, void *out,
+			const char *pointer, struct json_errors *errors)
+{
+	return decode_object(item, object, true, out, pointer, errors);
 }

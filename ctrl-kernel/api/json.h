@@ -60,6 +60,9 @@ struct cJSON *json_parse(const char *text, size_t len, struct json_errors *error
 /* Fills *out; what is absent keeps its value. pointer: of the item itself, "" for the root. */
 bool json_decode(const struct cJSON *item, const struct json_object *object, void *out,
 		 const char *pointer, struct json_errors *errors);
+/* The same of a change: nothing is required, nor in objects inside (but in elements of arrays, which are replaced whole). */
+bool json_decode_change(const struct cJSON *item, const struct json_object *object, void *out,
+			const char *pointer, struct json_errors *errors);
 /* "256MiB" -> bytes. */
 bool json_size_text(const char *text, uint64_t *bytes);
 /* "boot.modules.2.image" -> "/boot/modules/2/image" */

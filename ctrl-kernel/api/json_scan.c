@@ -349,3 +349,37 @@ bool json_locate(const char *text, size_t len, const char *pointer, struct json_
 	place_of(&s, s.found, at);
 	return true;
 }
+
+/* Of a value in accepted text, which has an end: the first comma or bracket that is not inside of it. */
+static size_t value_len(const char *value)
+{
+	const char *at = value;
+	unsigned depth = 0;
+	bool string = false;
+
+	for (; *at; at++) {
+		if (string && *at == '\\') {
+			at++;
+		} else if (*at == '"') {
+			string = !string;
+		} else if (!string && (*at == '{' || *at == '[')) {
+			depth++;
+		} else if (!string && (*at == '}' || *at == ']' || *at == ',')) {
+			if (depth == 0)
+				break;
+			depth -= *at != ',';
+		}
+	}
+	return (size_t)(at - value);
+}
+
+const char *json_text(const char *text, size_t len, const char *pointer, size_t *out)
+{
+	struct scan s = {
+		.text = text, .at = text, .end = text + len, .want = WANT_VALUE, .rest = pointer};
+
+	if (!scan_run(&s) || !s.found)
+		return NULL;
+	*out = value_len(s.found);
+	return s.found;
+}

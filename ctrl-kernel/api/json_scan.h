@@ -18,6 +18,8 @@ struct json_place {
 
 /* text[len] is NUL. -> whether it is one JSON value; if not *at says where and why. */
 bool json_scan(const char *text, size_t len, struct json_place *at);
+/* The text of that value in text that json_scan() accepted: *len bytes; NULL: not there. */
+const char *json_text(const char *text, size_t len, const char *pointer, size_t *value_len);
 /* The place of the value with that RFC 6901 pointer in text that json_scan() accepted; false: not there. */
 bool json_locate(const char *text, size_t len, const char *pointer, struct json_place *at);
 

@@ -15,6 +15,8 @@ static const struct {
 	[OPS_INVALID] = {400, "invalid_argument"},
 	[OPS_NO_VM] = {404, "no_vm"},
 	[OPS_NO_IMAGE] = {404, "no_image"},
+	[OPS_NO_NETWORK] = {404, "no_network"},
+	[OPS_NO_NIC] = {404, "no_nic"},
 	[OPS_NO_POOL] = {404, "no_pool"},
 	[OPS_NO_VOLUME] = {404, "no_volume"},
 	[OPS_NO_DISK] = {404, "no_disk"},

@@ -10,7 +10,9 @@
 #include <strings.h>
 #include "cJSON.h"
 #include "ctrl-kernel/api/problem.h"
+#include "ctrl-kernel/ops/lasting.h"
 #include "ctrl-kernel/ops/transfer.h"
+#include "ctrl-kernel/rt/hex.h"
 
 #define GET HTTP_M_GET
 #define PUT HTTP_M_PUT
@@ -35,7 +37,15 @@ static const struct api_route routes[] = {
 	{GET, "/v1/images/{name}", api_image_get, NULL},
 	{PUT, "/v1/images/{name}", api_image_put, api_image_put_begin},
 	{DELETE, "/v1/images/{name}", api_image_delete, NULL},
+	{POST, "/v1/images/{name}/actions/{verb}", api_image_action, NULL},
 	{GET, "/v1/images/{name}/content", api_image_content, NULL},
+	{GET, "/v1/networks", api_networks_list, NULL},
+	{POST, "/v1/networks", api_networks_post, NULL},
+	{GET, "/v1/networks/{name}", api_network_get, NULL},
+	{PATCH, "/v1/networks/{name}", api_network_patch, NULL},
+	{DELETE, "/v1/networks/{name}", api_network_delete, NULL},
+	{GET, "/v1/networks/{name}/leases", api_network_leases, NULL},
+	{GET, "/v1/networks/{name}/ports", api_network_ports, NULL},
 	{GET, "/v1/operations", api_jobs_list, NULL},
 	{GET, "/v1/operations/{name}", api_job_get, NULL},
 	{DELETE, "/v1/operations/{name}", api_job_delete, NULL},
@@ -56,11 +66,13 @@ static const struct api_route routes[] = {
 	{GET, "/v1/vms", api_vms_list, NULL},
 	{POST, "/v1/vms", api_vms_post, NULL},
 	{GET, "/v1/vms/{name}", api_vm_get, NULL},
+	{PATCH, "/v1/vms/{name}", api_vm_patch, NULL},
 	{DELETE, "/v1/vms/{name}", api_vm_delete, NULL},
 	{POST, "/v1/vms/{name}/actions/{verb}", api_vm_action, NULL},
 	{PUT, "/v1/vms/{name}/cdrom/{verb}", api_cdrom_put, NULL},
 	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
 	{POST, "/v1/vms/{name}/console", api_console_post, NULL},
+	{PATCH, "/v1/vms/{name}/nics/{verb}", api_nic_patch, NULL},
 	{GET, "/v1/vms/{name}/stats", api_vm_stats, NULL},
 };
 
@@ -68,11 +80,66 @@ struct api_counters api_counters;
 
 /* ---- answers ---- */
 
+static bool changes_something(const struct api_call *call)
+{
+	return call->rq && !(call->rq->method & (HTTP_M_GET | HTTP_M_HEAD));
+}
+
+/* An answer that waits until what it tells of lasts. */
+struct held {
+	struct api_call *call;
+	unsigned status;
+	const char *type;
+	struct buf body;
+	char extra[2 * API_NAME_MAX + 64];
+};
+
+static void held_lasts(void *ctx, const struct ops_error *e)
+{
+	struct held *h = ctx;
+
+	if (api_call_back(h->call)) {
+		h->call->lasts = true;
+		if (e)
+			api_reply_error(h->call, e);
+		else
+			api_reply(h->call, h->status, h->type, &h->body, h->extra);
+	}
+	buf_free(&h->body);
+	free(h);
+}
+
+/* False: there is nothing to wait for. */
+static bool hold(struct api_call *call, unsigned status, const char *type, struct buf *body,
+		 const char *extra)
+{
+	struct ops_error e;
+	struct held *h;
+
+	if (call->lasts || status >= 300 || !changes_something(call) || !lasting_behind())
+		return false;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return false; /* it lasts all the same, in a moment */
+	*h = (struct held){.call = call, .status = status, .type = type, .body = *body};
+	snprintf(h->extra, sizeof(h->extra), "%s", extra);
+	call->waiting = true;
+	if (lasting_wait(held_lasts, h, &e) == 0) {
+		*body = (struct buf){0};
+		return true;
+	}
+	call->waiting = false;
+	free(h);
+	return false;
+}
+
 void api_reply(struct api_call *call, unsigned status, const char *type, struct buf *body,
 	       const char *extra)
 {
 	struct http_request *rq = call->rq;
 
+	if (hold(call, status, type, body, extra))
+		return;
 	if (call->upload)
 		stream_abort(call->upload);
 	if (call->content)
@@ -166,6 +233,29 @@ bool api_call_back(struct api_call *call)
 	return false;
 }
 
+bool api_succeeded(struct api_call *call, const struct ops_error *e)
+{
+	if (!api_call_back(call))
+		return false;
+	if (e)
+		api_reply_error(call, e);
+	return !e;
+}
+
+void api_deleted(void *ctx, const struct ops_error *e)
+{
+	if (api_succeeded(ctx, e))
+		api_reply_empty(ctx);
+}
+
+void api_begun(struct api_call *call, int r, const struct ops_error *e)
+{
+	if (r == 0)
+		return;
+	call->waiting = false;
+	api_reply_error(call, e);
+}
+
 /* ---- bodies and queries ---- */
 
 static bool is_json_type(const char *type)
@@ -219,7 +309,7 @@ bool api_body_none(struct api_call *call)
 	return ok;
 }
 
-bool api_body(struct api_call *call, const struct json_object *object, void *out)
+static bool body(struct api_call *call, const struct json_object *object, bool change, void *out)
 {
 	struct json_errors errors = {0};
 	struct cJSON *root = api_body_json(call);
@@ -227,11 +317,21 @@ bool api_body(struct api_call *call, const struct json_object *object, void *out
 
 	if (!root)
 		return false;
-	ok = json_decode(root, object, out, "", &errors);
+	ok = (change ? json_decode_change : json_decode)(root, object, out, "", &errors);
 	cJSON_Delete(root);
 	if (!ok)
 		api_reply_json_errors(call, &errors);
 	return ok;
+}
+
+bool api_body(struct api_call *call, const struct json_object *object, void *out)
+{
+	return body(call, object, false, out);
+}
+
+bool api_body_change(struct api_call *call, const struct json_object *object, void *out)
+{
+	return body(call, object, true, out);
 }
 
 bool api_query_bool(struct api_call *call, const char *key, bool *out)
@@ -265,14 +365,6 @@ const char *api_query(const struct api_call *call, const char *key, char *out, s
 		at += *at == '&';
 	}
 	return NULL;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool api_segment(const char **at, char *out, size_t size)
@@ -444,11 +536,27 @@ static bool app_data(struct http_request *rq, const void *data, size_t len)
 	return false;
 }
 
+static void configuration_known(void *ctx)
+{
+	struct api_call *call = ctx;
+
+	if (api_call_back(call))
+		call->route->handle(call);
+}
+
 static void app_end(struct http_request *rq)
 {
 	struct api_call *call = rq->user;
 
-	call->route->handle(call);
+	if (!changes_something(call) || lasting_known()) {
+		call->route->handle(call);
+		return;
+	}
+	call->waiting = true;
+	if (lasting_when_read(configuration_known, call) == 0)
+		return;
+	call->waiting = false;
+	api_reply_problem(call, 503, "out of memory", "Retry-After: 1\r\n");
 }
 
 static void app_gone(struct http_request *rq)

@@ -124,6 +124,24 @@ void api_vm_get(struct api_call *call)
 		reply_vm(call, 200, vm, "");
 }
 
+/* What is not given stays; a list that is given replaces the one before. */
+void api_vm_patch(struct api_call *call)
+{
+	struct vm *vm = api_vm(call);
+	struct ops_error e;
+	struct vm_spec spec;
+
+	if (!vm)
+		return;
+	spec = vm->spec;
+	if (!api_body_change(call, &vmspec_object, &spec))
+		return;
+	if (vm_redefine(vm, &spec, &e))
+		api_reply_error(call, &e);
+	else
+		reply_vm(call, 200, vm, "");
+}
+
 void api_vm_delete(struct api_call *call)
 {
 	struct vm *vm = api_vm(call);

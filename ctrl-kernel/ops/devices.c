@@ -4,20 +4,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/rt/hex.h"
 #include "ctrl-kernel/vmm/io_area.h"
 
 #define VLAN_MAX 4094u /* IEEE 802.1Q 9.6 */
 #define NIC_MTU 1500u
 
 /* ---- MAC addresses ---- */
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 bool devices_mac(const char *text, uint8_t mac[6])
 {

@@ -22,12 +22,13 @@ struct run {
 	struct one one[DISK_TEST_MAX];
 	struct disk_test_result result;
 	unsigned left;
+	bool memory; /* it has the arena */
 	disk_test_fn done;
 	void *ctx; /* [borrows] the caller's */
 };
 
 static struct dma arena;
-static bool busy;
+static bool taken; /* the arena */
 
 static uint8_t pattern(uint64_t at, uint32_t seed)
 {
@@ -69,7 +70,7 @@ static void one_done(struct blk_request *r, enum blk_status status)
 		run->result.crc[one - run->one] = checksum(r);
 	if (--run->left)
 		return;
-	busy = false;
+	taken &= !run->memory;
 	run->done(run->ctx, &run->result);
 	run_free(run);
 }
@@ -137,13 +138,17 @@ int disk_test(struct blkdev *b, const struct disk_test *t, disk_test_fn done, vo
 	      struct ops_error *e)
 {
 	struct run *run;
+	bool memory;
+	int op;
 
 	if (!run_test_hooks)
 		return ops_fail(e, OPS_INVALID, NULL,
 				"test hooks are off; boot with test.hooks=1 to have them");
-	if (busy)
+	op = op_of(t->op);
+	memory = op == BLK_READ || op == BLK_WRITE;
+	if (memory && taken)
 		return ops_fail(e, OPS_BUSY, NULL, "another test is under way");
-	if (op_of(t->op) < 0 || t->count == 0 || t->count > DISK_TEST_MAX)
+	if (op < 0 || t->count == 0 || t->count > DISK_TEST_MAX)
 		return ops_fail(e, OPS_INVALID, NULL, "no such test");
 	if (!arena.va && dma_alloc(&arena, ARENA_BYTES, PAGE) != 0)
 		return ops_fail(e, OPS_NO_MEMORY, NULL, "no memory for the test");
@@ -156,7 +161,8 @@ int disk_test(struct blkdev *b, const struct disk_test *t, disk_test_fn done, vo
 	run->done = done;
 	run->ctx = ctx;
 	run->left = run->result.count = t->count;
-	busy = true;
+	run->memory = memory;
+	taken |= memory;
 	for (unsigned i = 0; i < t->count; i++)
 		blk_submit(b, &run->one[i].r);
 	return 0;

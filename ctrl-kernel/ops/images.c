@@ -76,8 +76,12 @@ static void image_unlink(struct image *image)
 	n_images--;
 }
 
+void (*image_on_gone)(const struct image *image);
+
 static void image_free(struct image *image)
 {
+	if (image_on_gone)
+		image_on_gone(image);
 	keep_image_gone(image);
 	hv_handle_close(image->mem);
 	free(image);

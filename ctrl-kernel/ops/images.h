@@ -22,9 +22,12 @@ struct image {
 	bool hashed;         /* boot modules are hashed when somebody asks */
 	uint8_t sha256[32];
 	struct image_hash *hash; /* under way */
+	char pool[OPS_NAME_MAX]; /* where it is stored (image_store.h); "": in memory only */
 	int keep;                /* keep.h */
 	struct image *next;      /* sorted by name */
 };
+
+extern void (*image_on_gone)(const struct image *image); /* image_store.h's */
 
 struct image *image_first(void);
 struct image *image_find(const char *name);

@@ -156,6 +156,11 @@ struct job *job_begin_volume(const char *kind, const char *pool, const char *vol
 	return j;
 }
 
+void job_commits(struct job *j)
+{
+	cancels[j - table->jobs].cancel = NULL;
+}
+
 void job_progress(struct job *j, uint64_t done)
 {
 	j->done = done;

@@ -37,6 +37,7 @@ struct job *job_begin(const char *kind, const char *target, const char *result, 
 struct job *job_begin_volume(const char *kind, const char *pool, const char *volume, const char *to,
 			     uint64_t total, loop_fn cancel, void *ctx, struct ops_error *e);
 void job_progress(struct job *j, uint64_t done);
+void job_commits(struct job *j); /* it ends soon, and can be cancelled no more */
 void job_end(struct job *j,
 	     const struct ops_error *e); /* e NULL: succeeded; OPS_ABORTED: cancelled */
 struct job *job_find(uint32_t id);

@@ -19,8 +19,8 @@ enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
 _Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_RAM_0, "slots of hv");
 
 struct image_record {
-	uint32_t live, source, hashed;
-	char name[OPS_NAME_MAX];
+	uint32_t live, source, hashed, stored;
+	char name[OPS_NAME_MAX], pool[OPS_NAME_MAX];
 	uint64_t bytes, created_ns;
 	uint8_t sha256[32];
 };
@@ -45,11 +45,13 @@ struct store {
 	uint64_t magic;
 	uint32_t version, vm_bytes; /* sizeof(struct vm_record) */
 	uint64_t next_order;
+	uint32_t lasting; /* 1: the configuration that lasts has been applied */
+	uint32_t reserved;
 	struct image_record images[IMAGE_RECORDS];
 };
 
-_Static_assert(KEEP_VERSION == 2 && KEEP_OLDEST == 2 && sizeof(struct store) == 32920 &&
-		       sizeof(struct image_record) == 128 && sizeof(struct vm_record) == 14888,
+_Static_assert(KEEP_VERSION == 2 && KEEP_OLDEST == 2 && sizeof(struct store) == 49376 &&
+		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 14888,
 	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
@@ -166,6 +168,17 @@ void keep_convert(void)
 		head_write(KEEP_VERSION);
 }
 
+bool keep_lasting(void)
+{
+	return store && store->lasting == 1;
+}
+
+void keep_lasting_set(void)
+{
+	if (store)
+		store->lasting = 1;
+}
+
 /* ---- images ---- */
 
 static int free_image_record(void)
@@ -196,6 +209,7 @@ int keep_image(struct image *image, struct ops_error *e)
 	rec->bytes = image->bytes;
 	rec->created_ns = image->created_ns;
 	rec->hashed = image->hashed;
+	rec->stored = 0;
 	memcpy(rec->sha256, image->sha256, sizeof(rec->sha256));
 	__atomic_store_n(&rec->live, 1, __ATOMIC_RELEASE);
 	image->keep = i;
@@ -211,6 +225,17 @@ void keep_image_hashed(const struct image *image)
 	rec = &store->images[image->keep];
 	memcpy(rec->sha256, image->sha256, sizeof(rec->sha256));
 	__atomic_store_n(&rec->hashed, 1, __ATOMIC_RELEASE);
+}
+
+void keep_image_stored(const struct image *image)
+{
+	struct image_record *rec;
+
+	if (image->keep == KEEP_NONE)
+		return;
+	rec = &store->images[image->keep];
+	memcpy(rec->pool, image->pool, sizeof(rec->pool));
+	__atomic_store_n(&rec->stored, 1, __ATOMIC_RELEASE);
 }
 
 void keep_image_gone(struct image *image)
@@ -327,7 +352,7 @@ static bool name_sane(const char name[OPS_NAME_MAX], bool needed)
 static bool image_sane(const struct image_record *rec)
 {
 	return rec->live == 1 && name_sane(rec->name, true) && rec->source <= IMAGE_BOOT_MODULE &&
-	       rec->hashed <= 1;
+	       rec->hashed <= 1 && rec->stored <= 1 && (!rec->stored || name_sane(rec->pool, true));
 }
 
 /* The object that it names holds that many bytes. */
@@ -395,6 +420,8 @@ bool keep_image_read(unsigned i, struct image *out)
 	out->mem = (uint32_t)handle;
 	out->bytes = rec->bytes;
 	out->created_ns = rec->created_ns;
+	if (rec->stored)
+		memcpy(out->pool, rec->pool, sizeof(out->pool));
 	out->hashed = rec->hashed;
 	memcpy(out->sha256, rec->sha256, sizeof(out->sha256));
 	out->keep = (int)i;

@@ -7,6 +7,7 @@
  *   slot 1 + i            image i
  *   slot 1 + IMAGES + v   console ring of VM v
  *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
+ *   KEEP_SLOT_NETWORKS    that of networks (network_table.c), in the same way
  *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h); since version 2
  *
  * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
@@ -24,6 +25,7 @@
 
 #define KEEP_NONE (-1)
 #define KEEP_SLOT_JOBS (HV_KEEP_SLOTS - 1u)
+#define KEEP_SLOT_NETWORKS (HV_KEEP_SLOTS - 2u)
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
@@ -37,9 +39,14 @@ void keep_ready(void); /* from here on it counts; the boot modules are not given
 /* After CTRL_HEALTHY: an older store is of this program's version from here on. From 1 to 2 nothing else changes. */
 void keep_convert(void);
 
+/* All of the configuration that lasts (lasting.h) has been applied: by this instance, or one before it. */
+bool keep_lasting(void);
+void keep_lasting_set(void);
+
 /* image->keep, vm->keep say where; both are KEEP_NONE before. */
 int keep_image(struct image *image, struct ops_error *e) MUST_CHECK;
 void keep_image_hashed(const struct image *image);
+void keep_image_stored(const struct image *image);
 void keep_image_gone(struct image *image); /* before its handle is closed */
 int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;

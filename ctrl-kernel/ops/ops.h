@@ -21,6 +21,8 @@ enum ops_code {
 	OPS_INVALID,       /* an argument is wrong */
 	OPS_NO_VM,         /* no VM of that name */
 	OPS_NO_IMAGE,      /* no image of that name */
+	OPS_NO_NETWORK,    /* no network of that name */
+	OPS_NO_NIC,        /* the VM has no NIC of that name */
 	OPS_EXISTS,        /* the name is taken */
 	OPS_WRONG_STATE,   /* the VM's state does not allow this */
 	OPS_BUSY,          /* in use, or another action is under way */

@@ -8,6 +8,7 @@
 #include "drivers/disks.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/lasting.h"
 #include "ctrl-kernel/ops/rampool.h"
 #include "ctrl-kernel/storage/groups.h"
 #include "ctrl-kernel/storage/volume.h"
@@ -40,6 +41,11 @@ struct change { /* a task and what it is about */
 	char disks[POOL_DISKS_MAX][DISK_NAME_SIZE];
 };
 
+/* Drives come and go (below). */
+static struct loop_timer settle;
+static uint64_t unsettled_since;
+static bool scanning, again;
+
 static struct change *change_of(struct groups_task *t)
 {
 	return (struct change *)((char *)t - offsetof(struct change, task));
@@ -55,7 +61,7 @@ static enum ops_code code_of(const struct change *c, int r)
 		return OPS_OCCUPIED;
 	switch (-r) {
 	case HVE_HANDLE:
-		return OPS_NO_POOL;
+		return pools_settled() ? OPS_NO_POOL : OPS_NOT_READY;
 	case HVE_NOENT:
 		return disks ? OPS_INVALID : OPS_NO_VOLUME;
 	case HVE_INVAL:
@@ -77,6 +83,13 @@ static enum ops_code code_of(const struct change *c, int r)
 	}
 }
 
+static loop_fn watcher;
+
+void pools_watch(loop_fn fn)
+{
+	watcher = fn;
+}
+
 static void change_done(struct groups_task *t, int r, const struct lvm_why *why)
 {
 	struct change *c = change_of(t);
@@ -91,6 +104,8 @@ static void change_done(struct groups_task *t, int r, const struct lvm_why *why)
 	free(c);
 	if (done)
 		done(ctx, r ? &e : NULL);
+	if (watcher)
+		watcher(NULL);
 }
 
 static struct change *change_new(enum what what, const char *pool, ops_done_fn done, void *ctx,
@@ -176,6 +191,17 @@ static int make_disk(unsigned place, unsigned copies, struct lvm_why *why)
 	return lvm_disk_make(groups_disk(place), s.random, copies, why);
 }
 
+/* A volume over drives of both kinds would change its sectors when it grows. LVM2 refuses that, too. */
+static int check_sectors(unsigned place, int other, struct lvm_why *why)
+{
+	const struct blkdev *a = groups_dev((int)place), *b = groups_dev(other);
+
+	if (!b || a->sector_bytes == b->sector_bytes)
+		return 0;
+	return lvm_fail(why, HVE_STATE, "%s has sectors of %u bytes and %s of %u", a->name,
+			a->sector_bytes, b->name, b->sector_bytes);
+}
+
 static int make_create(struct groups_task *t, struct lvm_vg **next, struct lvm_why *why)
 {
 	struct change *c = change_of(t);
@@ -183,6 +209,9 @@ static int make_create(struct groups_task *t, struct lvm_vg **next, struct lvm_w
 
 	if (groups_vg(c->name))
 		return lvm_fail(why, HVE_EXIST, "there is a pool \"%s\" already", c->name);
+	for (unsigned i = 1; i < t->n_disks; i++)
+		if (check_sectors(t->places[i], (int)t->places[0], why))
+			return -HVE_STATE;
 	for (unsigned i = 0; i < t->n_disks; i++) {
 		int r = make_disk(t->places[i], c->copies, why);
 
@@ -202,6 +231,8 @@ static int make_extend(struct groups_task *t, struct lvm_vg **next, struct lvm_w
 
 	if (r == 0 && rq.vg->read_only)
 		r = lvm_fail(why, HVE_STATE, "%s", rq.vg->why);
+	if (r == 0)
+		r = check_sectors(t->places[0], rq.vg->pvs[0].disk, why);
 	if (r == 0)
 		r = make_disk(t->places[0], 1, why);
 	if (r)
@@ -391,6 +422,8 @@ int pool_delete(const char *pool, bool force, ops_done_fn done, void *ctx, struc
 	c = change_new(WHAT_DELETE, pool, done, ctx, e);
 	if (!c)
 		return -1;
+	if (force)
+		lasting_release(pool);
 	c->task.kind = GROUPS_REMOVE;
 	c->task.make = make_delete;
 	c->force = force;
@@ -518,10 +551,6 @@ int volume_use(const char *pool, const char *name, bool write, struct blkdev **o
 
 #define RETRY_NS NS_PER_S
 
-static struct loop_timer settle;
-static uint64_t unsettled_since;
-static bool scanning, again;
-
 static void scan_now(void);
 
 static void scanned(void *ctx, const struct ops_error *e)
@@ -546,6 +575,11 @@ static void scan_now(void)
 	scanning = pools_scan(scanned, NULL, &e) == 0;
 	if (!scanning)
 		rt_log("the drives could not be read: %s", e.text);
+}
+
+bool pools_settled(void)
+{
+	return groups_known() && disks_settled() && !scanning && !settle.armed;
 }
 
 static void on_settle(void *unused)

@@ -10,6 +10,7 @@
 #define OPS_POOLS_H
 
 #include "drivers/blkdev.h"
+#include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/ops.h"
 
 #define POOL_NAME_SIZE 128u /* of those that are found: LVM2 has longer names than are made here */
@@ -20,6 +21,7 @@ struct job;
 
 /* Reads all drives, now and whenever one appears or goes. Returns at once. After keep_init(). */
 void pools_init(void);
+void pools_watch(loop_fn fn); /* fn(NULL) whenever pools or volumes may have changed */
 
 struct pool_info {
 	char name[POOL_NAME_SIZE], id[40];
@@ -58,7 +60,9 @@ bool pool_disk_nth(const char *pool, unsigned n, struct pool_disk_info *out);
 bool pool_volume_next(const char *pool, unsigned *cursor, struct volume_info *out);
 int volume_info(const char *pool, const char *name, struct volume_info *out,
 		struct ops_error *e) MUST_CHECK;
-bool pools_known(void);                               /* the drives were read once */
+bool pools_known(void); /* the drives were read once */
+bool pools_settled(
+	void); /* ... and none is still starting, or was found since and is not read yet */
 int pool_none(const char *name, struct ops_error *e); /* there is no such pool, or not yet; -1 */
 
 /* ---- each calls done later, or fails at once ---- */

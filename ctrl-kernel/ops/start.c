@@ -10,6 +10,7 @@
 #include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/restore.h"
 #include "ctrl-kernel/ops/save.h"
 #include "ctrl-kernel/ops/vmdisks.h"
@@ -266,7 +267,7 @@ static int io_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 		return 0;
 	vmio_open(run->io, run->area, run->mem);
 	run->mem = NULL;
-	return 0;
+	return networks_attach(run->vm, e);
 }
 
 static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_error *e)

@@ -10,6 +10,7 @@
 #ifndef OPS_START_H
 #define OPS_START_H
 
+#include "ctrl-kernel/backend/netdev.h"
 #include "ctrl-kernel/backend/vdisk.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/vms.h"
@@ -30,11 +31,12 @@ struct vm_run {
 	unsigned n_deaths;
 	uint32_t ram; /* [owns] until the VM holds it */
 	uint64_t ram_pages, mapped_pages;
-	uint64_t promised_pages;   /* of its RAM: passed the check, not yet taken */
-	struct vmm_config *config; /* [owns] mapping */
-	void *area;                /* [owns] mapping of the I/O area; NULL: it needs none */
-	struct vmio *io;           /* [owns] what is behind it; the same */
-	struct guest_mem *mem;     /* [owns] until io has it */
+	uint64_t promised_pages;           /* of its RAM: passed the check, not yet taken */
+	struct vmm_config *config;         /* [owns] mapping */
+	void *area;                        /* [owns] mapping of the I/O area; NULL: it needs none */
+	struct vmio *io;                   /* [owns] what is behind it; the same */
+	struct guest_mem *mem;             /* [owns] until io has it */
+	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's */
 	/* vmdisks.h: */
 	struct {
 		struct vdisk *vdisk; /* [borrows] io's; NULL: not made yet */

@@ -12,11 +12,25 @@
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/lifecycle.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 static struct vm *vms;
 static unsigned n_vms;
+
+static void (*watcher)(void);
+
+void vms_watch(void (*fn)(void))
+{
+	watcher = fn;
+}
+
+static void changed(const struct vm_spec *spec)
+{
+	if (watcher && !spec->from_boot)
+		watcher();
+}
 
 struct vm *vm_first(void)
 {
@@ -103,22 +117,23 @@ void vm_spec_default(struct vm_spec *spec)
 	spec->weight = VM_WEIGHT_DEFAULT;
 }
 
-static int check_image(const char *name, const char *field, struct ops_error *e)
+/* there: it must exist now, and not only when the VM is started. */
+static int check_image(const char *name, const char *field, bool there, struct ops_error *e)
 {
 	if (ops_name_check(name, field, e))
 		return -1;
-	if (image_find(name))
+	if (!there || image_find(name))
 		return 0;
 	return ops_fail(e, OPS_INVALID, field, "there is no image \"%s\"; upload it first", name);
 }
 
-static int check_boot(const struct vm_spec *spec, struct ops_error *e)
+static int check_boot(const struct vm_spec *spec, bool there, struct ops_error *e)
 {
 	char field[64];
 
-	if (check_image(spec->kernel, "boot.kernel", e))
+	if (check_image(spec->kernel, "boot.kernel", there, e))
 		return -1;
-	if (spec->initrd[0] && check_image(spec->initrd, "boot.initrd", e))
+	if (spec->initrd[0] && check_image(spec->initrd, "boot.initrd", there, e))
 		return -1;
 	if (spec->initrd[0] && spec->n_modules)
 		return ops_fail(e, OPS_INVALID, "boot.modules",
@@ -129,7 +144,7 @@ static int check_boot(const struct vm_spec *spec, struct ops_error *e)
 				VMM_MODULES_MAX);
 	for (unsigned i = 0; i < spec->n_modules; i++) {
 		snprintf(field, sizeof(field), "boot.modules.%u.image", i);
-		if (check_image(spec->modules[i].image, field, e))
+		if (check_image(spec->modules[i].image, field, there, e))
 			return -1;
 	}
 	return 0;
@@ -158,7 +173,7 @@ static int check_size(const struct vm_spec *spec, struct ops_error *e)
 	return 0;
 }
 
-static int check_fields(const struct vm_spec *spec, struct ops_error *e)
+static int check_fields(const struct vm_spec *spec, bool there, struct ops_error *e)
 {
 	if (ops_name_check(spec->name, "name", e))
 		return -1;
@@ -167,12 +182,12 @@ static int check_fields(const struct vm_spec *spec, struct ops_error *e)
 	if (spec->autostart_delay_s > AUTOSTART_DELAY_MAX_S)
 		return ops_fail(e, OPS_INVALID, "autostart_delay_s", "the delay is 0 to %u seconds",
 				AUTOSTART_DELAY_MAX_S);
-	return check_size(spec, e) || check_boot(spec, e) ? -1 : 0;
+	return check_size(spec, e) || check_boot(spec, there, e) ? -1 : 0;
 }
 
-static int check_new(const struct vm_spec *spec, struct ops_error *e)
+static int check_new(const struct vm_spec *spec, bool there, struct ops_error *e)
 {
-	if (check_fields(spec, e))
+	if (check_fields(spec, there, e))
 		return -1;
 	if (vm_find(spec->name))
 		return ops_fail(e, OPS_EXISTS, "name", "there is a VM \"%s\" already", spec->name);
@@ -181,12 +196,12 @@ static int check_new(const struct vm_spec *spec, struct ops_error *e)
 	return 0;
 }
 
-int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm **out,
-		 struct ops_error *e)
+static int define(const struct vm_spec *spec, const uint8_t uuid[16], bool there, struct vm **out,
+		  struct ops_error *e)
 {
 	struct vm *vm;
 
-	if (check_new(spec, e))
+	if (check_new(spec, there, e))
 		return -1;
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
@@ -195,13 +210,21 @@ int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm *
 	memcpy(vm->uuid, uuid, sizeof(vm->uuid));
 	vm->keep = KEEP_NONE;
 	vm_set_state(vm, VM_DEFINED, "defined", "not started yet");
-	if (devices_complete(&vm->spec, vm->uuid, e) || keep_vm(vm, e)) {
+	if (devices_complete(&vm->spec, vm->uuid, e) || networks_check(&vm->spec, e) ||
+	    keep_vm(vm, e)) {
 		free(vm);
 		return -1;
 	}
 	vm_insert(vm);
+	changed(&vm->spec);
 	*out = vm;
 	return 0;
+}
+
+int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm **out,
+		 struct ops_error *e)
+{
+	return define(spec, uuid, false, out, e);
 }
 
 int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
@@ -211,7 +234,7 @@ int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
 	host_random(uuid);
 	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* RFC 9562 5.4: version 4 */
 	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /*   variant */
-	return vm_define_as(spec, uuid, out, e);
+	return define(spec, uuid, true, out, e);
 }
 
 /* But for what says when it starts by itself. */
@@ -231,17 +254,18 @@ int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e)
 
 	if (strcmp(next.name, vm->spec.name) != 0)
 		return ops_fail(e, OPS_INVALID, "name", "a VM keeps its name");
-	if (devices_complete(&next, vm->uuid, e))
+	if (devices_complete(&next, vm->uuid, e) || networks_check(&next, e))
 		return -1;
 	if (vm->run && !same_machine(&vm->spec, &next))
 		return ops_fail(e, OPS_WRONG_STATE, NULL,
 				"the VM is %s; of one that is not stopped only autostart, "
 				"autostart_order and autostart_delay_s can be changed",
 				vm_state_name(vm->state));
-	if (!vm->run && check_fields(&next, e))
+	if (!vm->run && check_fields(&next, true, e))
 		return -1;
 	vm->spec = next;
 	keep_vm_respec(vm);
+	changed(&vm->spec);
 	return 0;
 }
 
@@ -268,6 +292,7 @@ int vm_delete(struct vm *vm, struct ops_error *e)
 	*at = vm->next;
 	n_vms--;
 	keep_vm_gone(vm);
+	changed(&vm->spec);
 	console_close(&vm->console);
 	free(vm);
 	return 0;

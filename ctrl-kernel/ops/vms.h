@@ -106,6 +106,9 @@ struct vm {
 	struct vm *next; /* in the order of definition */
 };
 
+/* fn() when the definitions that last (not from_boot) have changed. */
+void vms_watch(void (*fn)(void));
+
 struct vm *vm_first(void);
 struct vm *vm_find(const char *name_or_uuid);
 unsigned vm_count(enum vm_state state);
@@ -114,7 +117,7 @@ void vm_uuid_text(const uint8_t uuid[16], char out[37]);
 
 void vm_spec_default(struct vm_spec *spec);
 int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e) MUST_CHECK;
-/* The same with the identity that it had before the host was switched off. */
+/* The same with the identity that it had before the host was switched off. Its images may come later. */
 int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm **out,
 		 struct ops_error *e) MUST_CHECK;
 /* Another description for a VM of that name. While it runs only the automatic start may differ. */

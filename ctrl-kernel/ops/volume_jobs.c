@@ -69,6 +69,7 @@ static void zero_delete(struct zero *z)
 	struct ops_error e;
 
 	z->dev = NULL;
+	job_commits(z->job);
 	if (volume_delete(z->pool, z->name, own, zero_deleted, z, &e))
 		zero_end(z, &e);
 }
@@ -223,6 +224,7 @@ static void clone_flushed(struct blk_request *rq, enum blk_status status)
 		return;
 	volume_close(c->dev);
 	c->dev = NULL;
+	job_commits(c->job);
 	if (volume_rename(c->pool, c->partial, c->to, clone_renamed, c, &e))
 		clone_fail(c, &e);
 }

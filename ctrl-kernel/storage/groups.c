@@ -14,7 +14,8 @@ static struct reading none;         /* before the first */
 static struct reading *now = &none; /* [owns] what is in force */
 static struct blkdev *(*first_drive)(void);
 static struct loop_job *waiting;  /* [borrows] for the first reading */
-static struct groups_task *queue; /* [borrows] the first one is under way */
+static struct groups_task *queue; /* [borrows] */
+static bool under_way;            /* the first one */
 
 /* Of the task under way: */
 static struct {
@@ -84,6 +85,7 @@ static void task_done(void)
 	free(t->places);
 	t->places = NULL;
 	queue = t->next;
+	under_way = false;
 	if (queue)
 		loop_defer(&begin_job);
 	t->done(t, work.r, &why);
@@ -395,8 +397,9 @@ static void task_begin(void *unused)
 	struct groups_task *t;
 
 	(void)unused;
-	if (!groups_known() && !scan_first())
+	if (under_way || !queue || (!groups_known() && !scan_first()))
 		return;
+	under_way = true;
 	t = queue;
 	memset(&work, 0, sizeof(work));
 	switch (t->kind) {
@@ -426,6 +429,5 @@ void groups_submit(struct groups_task *t)
 	t->places = NULL;
 	t->occupied = t->closes = false;
 	*at = t;
-	if (queue == t || !groups_known())
-		loop_defer(&begin_job);
+	loop_defer(&begin_job);
 }

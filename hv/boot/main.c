@@ -136,7 +136,7 @@ static void report_up(void)
 		   vendor == NULL ? "no virtualization" : vendor->name);
 }
 
-/* test.exact=1 is for figures under QEMU (svm_event.c). */
+/* test.exact=1 is for figures under QEMU (svm_event.c) and Bochs (vmx_apic.c). */
 static bool has_word(const char *cmdline, const char *word)
 {
 	size_t len = strlen(word);
@@ -182,7 +182,8 @@ NORETURN void hv_main(uint32_t magic, uint32_t info)
 	init_canary();
 	log_printf("cpu: %s", cpu_features.model_name);
 	read_boot_info(magic, info);
-	cpu_features.tcg_care = cpu_features.tcg && !has_word(boot_info.cmdline, "test.exact=1");
+	cpu_features.exact = has_word(boot_info.cmdline, "test.exact=1");
+	cpu_features.tcg_care = cpu_features.tcg && !cpu_features.exact;
 	init_frames();
 	mm_init_tables();
 	if (mm_map_cpu_area(0) != 0)

@@ -61,6 +61,7 @@ struct cpu_features {
 	bool amd, intel; /* Hygon counts as AMD */
 	bool tcg;        /* QEMU without hardware virtualization */
 	bool tcg_care; /* and hv takes care of what that does wrong with interrupts, at a price that figures must not have */
+	bool exact;    /* test.exact=1: figures are taken, hv takes no such care */
 	char model_name[64];
 };
 extern struct cpu_features cpu_features;

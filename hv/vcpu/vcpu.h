@@ -203,6 +203,9 @@ enum vcpu_attention {
  */
 struct vendor_apic {
 	bool notified; /* VEC_POSTED brings what is in the descriptor to a running guest without an exit */
+	/* One that could be delivered but for IF may be delivered all the same: a defect. Writes of TPR and self-IPIs exit;
+	 * hv lets EOIs exit that another waits behind, and wants a window while IF is 0. */
+	bool leaks;
 	uint32_t *(*page)(struct vcpu *v); /* hv's address; laid out as the xAPIC's registers */
 	void (*enable)(struct vcpu *v, bool on, hpa_t descriptor);
 	void (*state)(struct vcpu *v, uint8_t irr_top, uint8_t isr_top); /* after enable; 0: none */

@@ -3,6 +3,11 @@
  * VMX: the local APIC in the CPU (SDM3 chapter 30): x2APIC virtualization, APIC-register virtualization, virtual-interrupt
  * delivery, and posted interrupts where offered. What it is used for is in vm/vlapic_virt.c. The registers that it serves
  * without an exit are those that the second MSR bitmap leaves open; the others are emulated as ever.
+ *
+ * Bochs (2.7, 3.0) keeps an interrupt that may be delivered away from a guest whose IF is 0, as it has to (SDM3 30.2.2); but
+ * when a physical one comes it delivers that one first, whatever IF is. So a handler of Linux's that had written its EOI early
+ * was interrupted within its locks. (It is not so for a guest that was entered with IF=0, until that executes CLI.) Hence none is
+ * to become deliverable there in guest mode, and hv wants a window for one that is at the entry (vendor_apic.leaks).
  */
 #include "hv/vcpu/vmx_vmcs.h"
 #include "hv/lib/string.h"
@@ -28,7 +33,8 @@ static struct vendor_apic vmx_apic;
 static int make_map(void)
 {
 	static const uint32_t reads[] = {X2_ID, X2_VERSION, X2_TPR, X2_PPR, X2_LDR};
-	static const uint32_t writes[] = {X2_TPR, X2_EOI, X2_SELF_IPI};
+	static const uint32_t writes[] = {X2_EOI, X2_TPR, X2_SELF_IPI};
+	unsigned n_writes = vmx_apic.leaks ? 1 : ARRAY_SIZE(writes);
 
 	open_map = hv_page_alloc(&account_hv);
 	if (!open_map)
@@ -36,7 +42,7 @@ static int make_map(void)
 	memcpy(open_map, phys_to_hv(vmx_msr_map()), PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(reads); i++)
 		vmx_msr_open(open_map, reads[i], false);
-	for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
+	for (unsigned i = 0; i < n_writes; i++)
 		vmx_msr_open(open_map, writes[i], true);
 	for (uint32_t i = 0; i < X2_BITMAP; i++) {
 		vmx_msr_open(open_map, X2_ISR + i, false);
@@ -47,6 +53,7 @@ static int make_map(void)
 
 const struct vendor_apic *vmx_apic_init(void)
 {
+	vmx_apic.leaks = vmx_features.irq_leak && !cpu_features.exact;
 	if (!vmx_features.apic || make_map())
 		return NULL;
 	vmx_apic.notified = vmx_features.posted;
@@ -77,7 +84,7 @@ static void switch_on(struct vmx_vcpu *a, hpa_t descriptor)
 	vmwrite(VMCS_TPR_THRESHOLD, 0);
 	vmwrite(VMCS_MSR_BITMAP, hv_to_phys(open_map));
 	vmwrite(VMCS_PROC2, a->proc2 |= PROC2_APIC);
-	vmx_proc_change(a, PROC_CR8_LOAD | PROC_CR8_STORE, PROC_TPR_SHADOW);
+	vmx_proc_change(a, (vmx_apic.leaks ? 0 : PROC_CR8_LOAD) | PROC_CR8_STORE, PROC_TPR_SHADOW);
 	if (!vmx_features.posted)
 		return;
 	vmwrite(VMCS_POSTED_VECTOR, VEC_POSTED);

@@ -8,6 +8,7 @@
 #include "hv/lib/string.h"
 
 #define BASIC_REVISION 0x7fffffffu
+#define REVISION_BOCHS 0x2bu /* no CPU of Intel's is known to have it */
 #define BASIC_SIZE(b) ((b) >> 32 & 0x1fff)
 #define BASIC_MEMORY(b) ((b) >> 50 & 15)
 #define BASIC_INSN_INFO (1ull << 54)
@@ -132,6 +133,7 @@ const char *vmx_caps_choose(const struct vmx_caps *in, struct vmx_features *out)
 		return why;
 	f.apic = (in->proc >> 32 & PROC_TPR_SHADOW) && (in->proc2 >> 32 & PROC2_APIC) == PROC2_APIC;
 	f.posted = f.apic && (in->pin >> 32 & PIN_POSTED);
+	f.irq_leak = f.apic && f.revision == REVISION_BOCHS;
 	f.insn_info = in->basic & BASIC_INSN_INFO;
 	f.preemption_shift = in->misc & 31;
 	/* Of any use only together (SDM3 27.2.1.2). */

@@ -298,6 +298,7 @@ struct vmx_features {
 	bool ept_1g, invept_one, invvpid_one;
 	bool apic;                 /* the CPU can keep an x2APIC (vmx_apic.c) */
 	bool posted;               /* and takes posted interrupts */
+	bool irq_leak;             /* and does not always wait for IF (vmx_apic.c) */
 	bool insn_info;            /* INS and OUTS tell segment and address size */
 	unsigned preemption_shift; /* the timer counts TSC ticks >> this */
 };

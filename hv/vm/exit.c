@@ -204,6 +204,8 @@ static void exit_invalid(struct vcpu *v)
 static void exit_eoi(struct vcpu *v)
 {
 	vioapic_eoi(v->vm, v->exit.exception.vector);
+	if (vendor_apic->leaks) /* something may have waited behind it */
+		__atomic_fetch_or(&v->attention, ATT_IRQ, __ATOMIC_RELAXED);
 }
 
 static void exit_apic_write(struct vcpu *v)

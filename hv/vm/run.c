@@ -64,14 +64,24 @@ static void want_window(struct vcpu *v)
 		__atomic_fetch_or(&v->attention, ATT_IRQ, __ATOMIC_RELAXED);
 }
 
+/* The CPU has one to deliver and must not, but might (vendor_apic->leaks). While a window is wanted it looks at none (SDM3 30.2.1). */
+static bool might_leak(struct vcpu *v, bool due)
+{
+	return due && vendor_apic->leaks && !vendor->can_inject(v, EVENT_INTR);
+}
+
 static void attend_irq(struct vcpu *v)
 {
+	bool due = vendor_apic && vlapic_hand_over(v);
 	int vector;
 
-	if (vendor_apic && vlapic_hand_over(v) && (v->rflags & RFLAGS_IF))
+	if (due && (v->rflags & RFLAGS_IF))
 		v->halted = false;
 	if (!irq_waits(v)) {
-		vendor->window(v, EVENT_INTR, false);
+		if (UNLIKELY(might_leak(v, due)))
+			want_window(v);
+		else
+			vendor->window(v, EVENT_INTR, false);
 		return;
 	}
 	if (!vendor->can_inject(v, EVENT_INTR)) {
@@ -86,7 +96,7 @@ static void attend_irq(struct vcpu *v)
 	}
 	if (LIKELY(vector >= 0))
 		inject(v, EVENT_INTR, (uint8_t)vector);
-	if (irq_waits(v))
+	if (irq_waits(v) || might_leak(v, due))
 		want_window(v);
 	else
 		vendor->window(v, EVENT_INTR, false);

@@ -124,8 +124,7 @@ static int reg_write(struct vlapic *l, unsigned reg, uint32_t value)
 {
 	switch (reg) {
 	case APIC_TPR:
-		l->tpr = value & 0xff;
-		vlapic_look(l);
+		vlapic_set_tpr(l, value & 0xff);
 		return 0;
 	case APIC_EOI:
 		vlapic_eoi(l);

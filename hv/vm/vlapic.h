@@ -99,6 +99,7 @@ int vlapic_eoi(struct vlapic *l);                      /* 0, for tail calls */
 void vlapic_merge(struct vlapic *l);                   /* pir -> irr */
 void vlapic_set_own(struct vlapic *l, uint8_t vector); /* an edge interrupt to itself */
 void vlapic_look(struct vlapic *l);                    /* something may be takeable now */
+void vlapic_set_tpr(struct vlapic *l, uint32_t tpr);   /* 8 bits */
 uint32_t vlapic_ppr(const struct vlapic *l);
 uint32_t vlapic_ldr(const struct vlapic *l);
 void vlapic_error(struct vlapic *l, uint32_t bit); /* any CPU */
@@ -106,6 +107,7 @@ void vlapic_error(struct vlapic *l, uint32_t bit); /* any CPU */
 /* vlapic_virt.c */
 void vlapic_virt_on(struct vlapic *l);  /* x2APIC mode has begun; by the vCPU itself */
 void vlapic_virt_off(struct vlapic *l); /* it ends; the vCPU does not run elsewhere */
+void vlapic_virt_tpr(struct vlapic *l, uint32_t tpr);                /* l->page */
 void vlapic_virt_save(struct vlapic *l, struct hv_state_lapic *out); /* IRR, ISR, TPR; l->page */
 
 /* vlapic_ipi.c */

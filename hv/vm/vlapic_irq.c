@@ -144,16 +144,25 @@ int vlapic_eoi(struct vlapic *l)
 	return 0;
 }
 
-/* ---- task priority as CR8 ---- */
+/* ---- task priority, also as CR8 ---- */
 uint64_t vlapic_cr8(struct vcpu *v)
 {
 	return v->lapic->tpr >> 4;
 }
 
+void vlapic_set_tpr(struct vlapic *l, uint32_t tpr)
+{
+	if (UNLIKELY(l->page != NULL)) {
+		vlapic_virt_tpr(l, tpr);
+		return;
+	}
+	l->tpr = tpr;
+	vlapic_look(l);
+}
+
 void vlapic_set_cr8(struct vcpu *v, uint64_t cr8)
 {
-	v->lapic->tpr = (uint32_t)(cr8 & 0xf) << 4;
-	vlapic_look(v->lapic);
+	vlapic_set_tpr(v->lapic, (uint32_t)(cr8 & 0xf) << 4);
 }
 
 /* Virtual wire (SDM3 11.5.1): the PICs reach a CPU through LINT0 as ExtINT, or past an APIC that is off. */

@@ -6,7 +6,7 @@
  * from HLT. In xAPIC mode, where an access is to memory, everything is done by vlapic_irq.c.
  *
  *   posted (pir) --- CPU, where it takes notifications in guest mode, or vlapic_hand_over ---> page IRR ---> CPU
- *   level  (late) --------------------- vlapic_hand_over, after the EOI exits are set -------> page IRR ---> CPU
+ *   level  (late) --------------------- vlapic_hand_over, with the EOI exits set ------------> page IRR ---> CPU
  */
 #include "hv/vm/vlapic.h"
 #include "hv/lib/string.h"
@@ -36,17 +36,34 @@ static int top_of(const struct vlapic *l, unsigned first)
 	return 0;
 }
 
-/* A vector whose last request was level-triggered: its EOI goes to the IO-APIC. Before such a request gets into IRR. */
-static void watch_eois(struct vlapic *l)
+static bool deliverable(const struct vlapic *l, int top)
 {
-	uint64_t tmr[4];
+	return top >> 4 > (int)(*reg(l, APIC_PPR) >> 4);
+}
+
+/* Will a request wait for an EOI when the CPU has taken what it can take now? */
+static bool waits_behind(const struct vlapic *l, int top)
+{
+	unsigned others = 0;
+
+	for (unsigned i = 0; i < WORDS; i++)
+		others |= *reg(l, APIC_IRR + i) & ~(i == (unsigned)top / 32 ? 1u << top % 32 : 0);
+	return others || (top && !deliverable(l, top));
+}
+
+/* Which EOIs exit. Of vectors whose last request was level-triggered: the IO-APIC waits for them. Of all, where something that
+ * waits for one must not become deliverable without hv (vendor_apic->leaks). Before the CPU sees the requests. */
+static void watch_needed(struct vlapic *l, int top)
+{
+	bool all = vendor_apic->leaks && waits_behind(l, top);
+	uint64_t vectors[4];
 
 	for (unsigned i = 0; i < 4; i++)
-		tmr[i] = __atomic_load_n(&l->tmr[i], __ATOMIC_ACQUIRE);
-	if (!memcmp(tmr, l->watched, sizeof(tmr)))
+		vectors[i] = all ? ~0ull : __atomic_load_n(&l->tmr[i], __ATOMIC_ACQUIRE);
+	if (!memcmp(vectors, l->watched, sizeof(vectors)))
 		return;
-	memcpy(l->watched, tmr, sizeof(tmr));
-	vendor_apic->watch_eois(l->v, tmr);
+	memcpy(l->watched, vectors, sizeof(vectors));
+	vendor_apic->watch_eois(l->v, vectors);
 }
 
 /* What stands in the page is the state now; nothing is left outside it. */
@@ -69,15 +86,19 @@ static void fill_page(struct vlapic *l)
 
 void vlapic_virt_on(struct vlapic *l)
 {
+	int top;
+
 	if (!vendor_apic || l->page)
 		return;
 	vlapic_merge(l);
 	l->page = vendor_apic->page(l->v);
 	fill_page(l);
+	top = top_of(l, APIC_IRR);
 	memset(l->watched, 0, sizeof(l->watched));
 	vendor_apic->enable(l->v, true, hv_to_phys(l->pir));
 	vendor_apic->watch_eois(l->v, l->watched);
-	vendor_apic->state(l->v, (uint8_t)top_of(l, APIC_IRR), (uint8_t)top_of(l, APIC_ISR));
+	watch_needed(l, top); /* not only for what comes: a level-triggered one may be in service */
+	vendor_apic->state(l->v, (uint8_t)top, (uint8_t)top_of(l, APIC_ISR));
 	__atomic_fetch_or(&l->v->attention, ATT_IRQ, __ATOMIC_RELAXED);
 }
 
@@ -126,15 +147,24 @@ bool vlapic_hand_over(struct vcpu *v)
 	/* Cleared before the words are taken: a bit posted after this sets it again. */
 	posted = __atomic_load_n(&l->posted, __ATOMIC_RELAXED) &&
 		 __atomic_exchange_n(&l->posted, 0, __ATOMIC_ACQ_REL);
-	if (posted) {
-		watch_eois(l);
-		for (unsigned i = 0; i < 4; i++)
-			take_word(l, i);
-	}
+	for (unsigned i = 0; i < 4 && posted; i++)
+		take_word(l, i);
 	top = top_of(l, APIC_IRR);
+	if (posted || vendor_apic->leaks)
+		watch_needed(l, top);
 	if (posted)
 		vendor_apic->request(v, (uint8_t)top);
-	return top >> 4 > (int)(*reg(l, APIC_PPR) >> 4);
+	return deliverable(l, top);
+}
+
+/* Only where such writes exit; the CPU works out PPR anew at the entry, but hand_over looks before (SDM3 30.1.3). */
+void vlapic_virt_tpr(struct vlapic *l, uint32_t tpr)
+{
+	uint32_t service = (uint32_t)top_of(l, APIC_ISR) & 0xf0;
+
+	*reg(l, APIC_TPR) = tpr;
+	*reg(l, APIC_PPR) = (tpr & 0xf0) >= service ? tpr : service;
+	__atomic_fetch_or(&l->v->attention, ATT_IRQ, __ATOMIC_RELAXED);
 }
 
 void vlapic_written(struct vcpu *v, unsigned offset)

@@ -5,6 +5,7 @@
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
+// SRC: ctrl-kernel/vmm/virtio/net.c
 // SRC: ctrl-kernel/vmm/virtio/rng.c
 // SRC: ctrl-kernel/vmm/virtio/csprng.c
 // SRC: ctrl-kernel/vmm/bus.c

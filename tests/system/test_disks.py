@@ -12,7 +12,7 @@ import urllib.parse
 import zlib
 
 import pytest
-from host import Api, Host, Problem
+from host import BUILD, Api, Host, Problem
 
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -21,8 +21,9 @@ OPTIONS = "ip=dhcp mgmt.insecure=1 test.hooks=1"
 DISKS = {
     "virtio@00:04.0": (512, ["virtio-blk-pci,drive=d0,addr=4,serial=serial-v0,disable-legacy=on"]),
     "virtio@00:05.0": (4096, ["virtio-blk-pci,drive=d1,addr=5,logical_block_size=4096,physical_block_size=4096,vectors=0"]),
-    "nvme@00:06.0/1": (512, ["nvme,id=nv,addr=6,serial=serial-n,mdts=5", "nvme-ns,bus=nv,drive=d2,nsid=1"]),
-    "nvme@00:06.0/3": (4096, ["nvme-ns,bus=nv,drive=d3,nsid=3,logical_block_size=4096,physical_block_size=4096"]),
+    "ahci@00:1f.2/0": (512, ["ide-hd,drive=d2,bus=ide.0,serial=serial-a", "ide-cd,bus=ide.2"]),  # the machine has this controller anyway
+    "nvme@00:06.0/1": (512, ["nvme,id=nv,addr=6,serial=serial-n,mdts=5", "nvme-ns,bus=nv,drive=d3,nsid=1"]),
+    "nvme@00:06.0/3": (4096, ["nvme-ns,bus=nv,drive=d4,nsid=3,logical_block_size=4096,physical_block_size=4096"]),
 }
 NVME_MD = ["nvme-ns,bus=nv,drive=d9,nsid=4,ms=8"]
 
@@ -98,6 +99,8 @@ def test_what_is_shown(machine):
         assert d["discard"] and d["write_cache"] and not d["read_only"], d
     assert disks["virtio@00:04.0"]["serial"] == "serial-v0"
     assert disks["nvme@00:06.0/1"]["serial"] == "serial-n" and disks["nvme@00:06.0/1"]["model"] == "QEMU NVMe Ctrl"
+    assert disks["ahci@00:1f.2/0"]["serial"] == "serial-a" and disks["ahci@00:1f.2/0"]["model"] == "QEMU HARDDISK"
+    assert "ahci@00:1f.2/2: an ATAPI drive" in machine.host.serial.text
     assert "nvme@00:06.0/4: its format has metadata" in machine.host.serial.text
     with pytest.raises(Problem) as e:
         machine.host.api.get(url("nvme@00:06.0/2"))
@@ -209,3 +212,166 @@ def test_restart_in_the_middle_of_writes(machine):
         assert all_ok(io(h, disk, "read", 40 * MIB, MIB))["crc"] == [zlib.crc32(pattern(40 * MIB, MIB, 77))]
         all_ok(io(h, disk, "write", 48 * MIB, 16384, count=64, seed=1), 64)
         assert machine.content(disk, 48 * MIB, MIB) == pattern(48 * MIB, MIB, 1)
+
+
+# ---- faults; each on a machine of its own ----
+
+KINDS = {"virtio@00:04.0": ["virtio-blk-pci,drive=d0,addr=4,request-merging=off"], "nvme@00:05.0/1": ["nvme,drive=d1,addr=5,serial=n"],
+         "ahci@00:06.0/0": ["ich9-ahci,id=a,addr=6", "ide-hd,drive=d2,bus=a.0"]}
+
+
+def faulty(tmp_path, options, machine="pc", disks=None, **more):
+    """A machine with a drive of each kind, each drive with these options."""
+    extra = []
+    for i, device in enumerate((disks or KINDS).values()):
+        extra += options(i, tmp_path / f"disk{i}") + devices(*device)
+    return Host(options=OPTIONS, mem=256, machine=machine, nic="e1000,addr=3", extra=extra, limit=200, **more)
+
+
+def bad_sector(i, path):
+    with path.open("wb") as f:
+        f.truncate(SIZE)
+    inject = ",".join(f"inject-error.{n}.event=none,inject-error.{n}.iotype={t},inject-error.{n}.sector=4100" for n, t in enumerate(("read", "write")))
+    return ["-blockdev", f"driver=file,filename={path},node-name=f{i}", "-blockdev", f"driver=blkdebug,image=f{i},node-name=d{i},{inject}"]
+
+
+def test_bad_sector(tmp_path):
+    """Of 64 requests in flight the one with the bad sector fails, and no other; the drive works on."""
+    with faulty(tmp_path, bad_sector) as h:
+        h.ready()
+        for disk in wait_disks(h, len(KINDS)):
+            for op in ("read", "write"):
+                for count, n in ((64, 512), (64, 8192), (16, 65536)):
+                    answer = io(h, disk, op, 2 * MIB, n, count=count, seed=3, seg_bytes=4096)
+                    assert (answer["ok"], answer["io_error"]) == (count - 1, 1), (disk, op, n, answer)
+            assert io(h, disk, "write", 2 * MIB, MIB)["io_error"] == 1
+            all_ok(io(h, disk, "read", 4 * MIB, 16384, count=64), 64)
+            all_ok(io(h, disk, "flush"))
+            stats = h.api.get(url(disk))["stats"]
+            assert stats["errors"] >= 7 and stats["timeouts"] == 0 and stats["in_flight"] == 0
+            assert (stats["resets"] > 0) == disk.startswith("ahci")
+
+
+def slow(i, path):
+    return drive(path, f"d{i}", options="throttling.bps-write=3000")
+
+
+def test_deadline(tmp_path):
+    """A write that takes 44 s ends after 30 s with an error and a reset, and the drive works on. (QEMU stands still in some resets until it is done.)"""
+    with faulty(tmp_path, slow) as h:
+        h.ready()
+        disks, answers = list(wait_disks(h, len(KINDS))), {}
+
+        def write(disk):  # zeros: tests with data have one piece of memory, and follow each other
+            api, body = Api(h.port, timeout=90), {"op": "zeroes", "offset": 0, "bytes": 128 << 10}
+            started = time.monotonic()
+            for name in ("first", "second"):  # the first goes through at once and makes the second wait
+                answers[disk, name] = api.post(f"{url(disk)}/actions/test-io", body)
+            answers[disk, "seconds"] = time.monotonic() - started
+
+        threads = [threading.Thread(target=write, args=(disk,)) for disk in disks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for disk in disks:
+            assert answers[disk, "first"]["ok"] == 1 and answers[disk, "second"]["io_error"] == 1, answers
+            assert 29 < answers[disk, "seconds"] < 60, answers
+            stats = h.api.get(url(disk))["stats"]
+            assert stats["timeouts"] == 1 and stats["resets"] == 1 and stats["in_flight"] == 0, (disk, stats)
+            all_ok(io(h, disk, "read", 0, 65536, count=8), 8)
+
+
+def plain(i, path):
+    return drive(path, f"d{i}")
+
+
+EJECT, SELECT = 0xae08, 0xae10  # of the chipset's hot-plug registers; the firmware of a guest would write to them
+
+
+def test_removal(tmp_path):
+    """Drives that are pulled out: what is asked of them then says so, the others go on."""
+    with faulty(tmp_path, plain) as h:
+        h.ready()
+        disks = wait_disks(h, len(KINDS))
+        left = list(disks)
+        for disk in disks:
+            all_ok(io(h, disk, "write", 0, 65536, count=8, seed=9), 8)
+            h.monitor(f"o /4 {SELECT:#x} 0")
+            h.monitor(f"o /4 {EJECT:#x} {1 << int(disk.split(':')[1][:2], 16):#x}")
+            answer = io(h, disk, "read", 0, 65536, count=8)
+            assert answer["gone"] == 8, (disk, answer)
+            left.remove(disk)
+            assert h.api.get(url(disk))["state"] == "gone"
+            assert io(h, disk, "flush")["gone"] == 1
+            for other in left:
+                all_ok(io(h, other, "read", 0, 65536, count=8), 8)
+        assert {d["state"] for d in h.api.get("/v1/disks")["items"]} == {"gone"}
+        assert "ended" not in h.serial.text
+
+
+def test_read_only_and_resize(tmp_path):
+    """virtio-blk: the other kinds are never read-only in QEMU, and do not tell of a change of size."""
+    disks = {"virtio@00:04.0": ["virtio-blk-pci,drive=d0,addr=4,id=v0"], "virtio@00:05.0": ["virtio-blk-pci,drive=d1,addr=5,id=v1"]}
+    with faulty(tmp_path, lambda i, path: drive(path, f"d{i}", options="readonly=on" if i == 0 else "discard=unmap"), disks=disks) as h:
+        h.ready()
+        shown = wait_disks(h, 2)
+        assert shown["virtio@00:04.0"]["read_only"] and not shown["virtio@00:05.0"]["read_only"]
+        all_ok(io(h, "virtio@00:04.0", "read", 0, 65536))
+        for op in ("write", "zeroes", "discard"):
+            assert io(h, "virtio@00:04.0", op, 0, 4096)["unsupported"] == 1
+        assert io(h, "virtio@00:05.0", "write", SIZE, 4096)["range"] == 1
+        h.monitor(f"block_resize d1 {2 * SIZE}B")
+        h.serial.wait(r"virtio@00:05\.0: now 128 MiB", 10)
+        all_ok(io(h, "virtio@00:05.0", "write", 2 * SIZE - 4096, 4096))
+        h.monitor(f"block_resize d1 {SIZE}B")
+        h.serial.wait(r"virtio@00:05\.0: now 64 MiB", 10)
+        assert io(h, "virtio@00:05.0", "read", 2 * SIZE - 4096, 4096)["range"] == 1
+
+
+def test_flushes_arrive(tmp_path):
+    """What QEMU counts, or traces where it does not count: a flush is one, and a write with FUA is one on drives that have no FUA."""
+    with faulty(tmp_path, plain) as h:
+        h.ready()
+
+        h.monitor("trace-event pci_nvme_flush_ns on")
+
+        def count(i):
+            if i == 1:
+                return (h.dir / "stderr").read_text().count("pci_nvme_flush_ns")
+            return int(re.search(rf"^d{i}: .*\bflush_operations=(\d+)", h.monitor("info blockstats"), re.M)[1])
+
+        for i, disk in enumerate(KINDS):
+            wait_disks(h, len(KINDS))
+            before = count(i)
+            all_ok(io(h, disk, "write", 0, 65536, count=8), 8)
+            assert count(i) == before
+            all_ok(io(h, disk, "flush"))
+            assert count(i) == before + 1
+            all_ok(io(h, disk, "write", 0, MIB, fua=True))
+            assert count(i) == before + (1 if disk.startswith("nvme") else 2)
+
+
+def test_no_drives():
+    """Q35's own controller has nothing on it: nothing is waited for, nothing is shown."""
+    with Host(options=OPTIONS, mem=256, machine="q35", extra=["-nodefaults"], limit=60) as h:
+        h.ready()
+        deadline = time.monotonic() + 10
+        while not h.api.get("/v1/disks")["settled"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert h.api.get("/v1/disks")["items"] == []
+        assert "socle_disk" not in h.api.raw("GET", "/metrics")[2].decode()
+
+
+def test_after_the_firmware(tmp_path):
+    """The firmware has used the controllers and left them running: from a CD on the AHCI controller that also has the disk."""
+    extra = ["-drive", f"file={BUILD / 'socle.iso'},if=none,id=cd,format=raw,readonly=on", "-boot", "d"]
+    extra += devices("ide-cd,drive=cd,bus=ide.1,bootindex=0", "ide-hd,drive=d0,bus=ide.0,bootindex=1", "nvme,drive=d1,serial=x,addr=6,bootindex=2",
+                     "virtio-blk-pci,drive=d2,addr=7,bootindex=3")
+    for i in range(3):
+        extra = drive(tmp_path / f"disk{i}", f"d{i}") + extra
+    with Host(mem=256, machine="q35", nic="e1000,addr=3", boot={"args": extra}, limit=100) as h:
+        for disk in (r"ahci@00:1f\.2/0", r"nvme@00:06\.0/1", r"virtio@00:07\.0"):
+            h.serial.wait(rf"disk: {disk}: .*64 MiB, sectors of 512 bytes", 60)
+        assert "stays off" not in h.serial.text

@@ -23,6 +23,16 @@ struct ram_disk {
 
 static __attribute__((unused)) unsigned dma_left = 1000; /* allocations that succeed */
 
+#define DMA_KEEP 64u
+static void *dma_keep[DMA_KEEP]; /* the last allocations, for a test that gives them back */
+static unsigned dma_n_keep;
+
+static inline void dma_free_from(unsigned first)
+{
+	while (dma_n_keep > first)
+		free(dma_keep[--dma_n_keep]);
+}
+
 static inline void ram_disk_submit(struct blkdev *b, struct blk_request *r)
 {
 	struct ram_disk *d = b->priv;
@@ -89,6 +99,8 @@ int dma_alloc(struct dma *out, size_t bytes, size_t align)
 	if (dma_left == 0 || posix_memalign(&va, align < 8 ? 8 : align, bytes) != 0)
 		return -1;
 	dma_left--;
+	if (dma_n_keep < DMA_KEEP)
+		dma_keep[dma_n_keep++] = va;
 	memset(va, 0, bytes);
 	*out = (struct dma){.va = va, .hpa = (uintptr_t)va, .bytes = bytes};
 	return 0;

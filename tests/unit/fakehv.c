@@ -13,9 +13,13 @@
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/rt/rt.h"
+#include "net/nat.h"
 #include "net/net.h"
+#include "net/nic.h"
 #include "tests/unit/fakecrash.h"
 #include "tests/unit/fakeupgrade.h"
+#include "tests/unit/fake_log.h"
+#include "tests/unit/no_network.h"
 
 #define HANDLES 1024u
 #define OBJECT_BYTES (1ull << 30) /* address space for each memory object */
@@ -53,8 +57,6 @@ static int fail_with;
 static bool fail_hit;
 static uint64_t free_pages, total_pages, now_ns;
 static const char *no_virt;
-static char *log_text;
-static size_t log_len;
 static uint64_t events;
 
 /* ---- objects and handles ---- */
@@ -354,14 +356,6 @@ static bool fails(uint64_t n)
 		return false;
 	fail_hit = true;
 	return true;
-}
-
-static void log_add(const char *text, size_t len)
-{
-	log_text = realloc(log_text, log_len + len + 1);
-	memcpy(log_text + log_len, text, len);
-	log_len += len;
-	log_text[log_len] = '\0';
 }
 
 static int info_copy(void *to, uint64_t size, const void *from, size_t real, const void *there)
@@ -698,40 +692,6 @@ uint64_t fake_posts(void)
 
 	last_prog->posts = 0;
 	return posts;
-}
-
-const char *fake_log(void)
-{
-	return log_text ? log_text : "";
-}
-
-void fake_log_clear(void)
-{
-	free(log_text);
-	log_text = NULL;
-	log_len = 0;
-}
-
-/* ---- network: nothing of it ---- */
-
-void net_status(struct net_status *out)
-{
-	memset(out, 0, sizeof(*out));
-}
-
-const char *net_last_error(void)
-{
-	return "no network in tests";
-}
-
-struct net_listener *net_listen(uint16_t port, unsigned backlog,
-				void (*accept)(struct net_conn *conn, void *ctx), void *ctx)
-{
-	(void)port;
-	(void)backlog;
-	(void)accept;
-	(void)ctx;
-	return NULL;
 }
 
 void fake_close_self(void)

@@ -589,6 +589,28 @@ static void test_deadline(void **state)
 	fake_request_free(&q[1]);
 }
 
+/* Resets that lead to nothing have an end. */
+static void test_fails_again_and_again(void **state)
+{
+	struct fake_request q;
+	unsigned n = 0;
+
+	(void)state;
+	open_with(plain, 512, 0);
+	for (; n < 150; n++)
+		blkctl_fail(&ctl, NULL, "it is stuck");
+	fake_request_make(&q, BLK_READ, 0, 4096, 512);
+	assert_int_equal(carry_out(&q), BLK_OK);
+	for (n = 0; n < 1000 && !unit.dev.gone; n++)
+		blkctl_fail(&ctl, NULL, "it is stuck");
+	assert_in_range(n, 150, 400);
+	q.ended = 0;
+	blk_submit(&unit.dev, &q.r);
+	fake_loop();
+	assert_int_equal(q.status, BLK_GONE);
+	fake_request_free(&q);
+}
+
 static void test_removal(void **state)
 {
 	static struct fake_request q[6];
@@ -650,6 +672,7 @@ int main(void)
 		T(test_reset_finds_the_culprit),
 		T(test_known_culprit),
 		T(test_deadline),
+		T(test_fails_again_and_again),
 		T(test_removal),
 		T(test_names),
 	};

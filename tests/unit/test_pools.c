@@ -24,6 +24,7 @@
 #include <cmocka.h>
 #include "ctrl-kernel/blk/le.h"
 #include "ctrl-kernel/ops/keep_ram.h"
+#include "ctrl-kernel/ops/lasting.h"
 #include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/storage/groups.h"
@@ -40,6 +41,13 @@
 #define PAGES 100000u
 
 static struct ops_error error;
+
+/* No configuration lies in these pools. */
+void lasting_release(const char *pool)
+{
+	(void)pool;
+}
+
 static int result; /* 1: not yet */
 
 static void done(void *ctx, const struct ops_error *e)
@@ -108,15 +116,17 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The records of volumes in memory stay mapped. */
+/* The records of volumes in memory stay mapped, in an object of each of these tests. */
 static int teardown_ram(void **state)
 {
+	static unsigned tables;
+
 	(void)state;
 	fake_drives_free();
 	fake_forget_kept();
 	fake_close_self();
 	assert_int_equal(fake_handles(), 0);
-	assert_int_equal(fake_objects(), 1);
+	assert_int_equal(fake_objects(), ++tables);
 	fake_log_clear();
 	return 0;
 }
@@ -145,6 +155,53 @@ static uint64_t size_of(const char *pool, const char *volume)
 	if (volume_info(pool, volume, &v, &error))
 		return 0;
 	return v.bytes;
+}
+
+/* ---- before the drives were read ---- */
+
+static unsigned order[5], n_order;
+
+static void in_order(void *ctx, const struct ops_error *e)
+{
+	assert_null(e);
+	order[n_order++] = (unsigned)(uintptr_t)ctx;
+}
+
+static int setup_unread(void **state)
+{
+	(void)state;
+	fake_reset(PAGES);
+	fake_drive_add("d0", DRIVE_BYTES, 512);
+	groups_drives(disk_first);
+	return 0;
+}
+
+/* What is asked for then waits for the first scan, which is carried out once, whatever else comes. */
+static void test_unread(void **state)
+{
+	struct pool_spec s = {.name = "p", .disks = {"d0"}, .n_disks = 1, .copies = 1};
+	struct pool_info p;
+
+	(void)state;
+	assert_false(pools_known());
+	assert_int_equal(pool_create(&s, in_order, (void *)2, &error), 0);
+	fake_loop();
+	assert_int_equal(n_order, 0);
+	assert_int_equal(pool_info("p", &p, &error), -1);
+	assert_int_equal(error.code, OPS_NOT_READY);
+	assert_int_equal(pools_scan(in_order, (void *)1, &error), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		fake_turn();
+		if (i == 1)
+			assert_int_equal(
+				volume_create("p", "v", EXTENT, in_order, (void *)3, &error), 0);
+	}
+	assert_int_equal(pools_scan(in_order, (void *)4, &error), 0);
+	fake_loop();
+	assert_int_equal(n_order, 4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(order[i], i + 1);
+	assert_int_equal(size_of("p", "v"), 64 * EXTENT);
 }
 
 /* ---- what may be asked for ---- */
@@ -317,15 +374,23 @@ static void test_drive_goes(void **state)
 	MUST(volume_create("p", "w", EXTENT, DONE));
 }
 
-/* What is asked for at once is carried out in order. */
-static unsigned order[4], n_order;
-
-static void in_order(void *ctx, const struct ops_error *e)
+static void test_sectors(void **state)
 {
-	assert_null(e);
-	order[n_order++] = (unsigned)(uintptr_t)ctx;
+	struct pool_spec s = spec_of("p", 2, 2);
+
+	(void)state;
+	fake_drive_add("d3", DRIVE_BYTES, 4096);
+	MUST(pools_scan(DONE));
+	REFUSED(OPS_WRONG_STATE, "d3 has sectors of 4096 bytes and d2 of 512",
+		pool_create(&s, DONE));
+	s.n_disks = 1;
+	MUST(pool_create(&s, DONE));
+	REFUSED(OPS_WRONG_STATE, "sectors of 4096", pool_extend("p", "d3", false, DONE));
+	s = spec_of("q", 3, 1);
+	MUST(pool_create(&s, DONE));
 }
 
+/* What is asked for at once is carried out in order. */
 static void test_order(void **state)
 {
 	(void)state;
@@ -597,21 +662,57 @@ static void test_ram(void **state)
 	ram_dies();
 }
 
+/* The instance before wrote where it should not: what makes no sense is dropped, the rest is there. */
+static void test_ram_damaged(void **state)
+{
+	uint64_t table;
+	uint8_t *at;
+	unsigned dropped = 0;
+
+	(void)state;
+	keep_ram_init();
+	for (unsigned i = 0; i < 800; i++) {
+		uint32_t *word;
+
+		if (size_of("ram", "a") == 0)
+			MUST(volume_create("ram", "a", 5 * HV_PAGE_SIZE, DONE));
+		if (size_of("ram", "b") == 0)
+			MUST(volume_create("ram", "b", 6 * HV_PAGE_SIZE, DONE));
+		assert_int_equal(hv_mem_kept(KEEP_SLOT_RAM, &table), 0);
+		at = rt_mem_map((uint32_t)table, 0, 3, HVP_READ | HVP_WRITE);
+		hv_handle_close((uint32_t)table);
+		word = (uint32_t *)(void *)(at + 16) + i % 40; /* the first record */
+		*word ^= i < 40 ? 0xffffffffu : 1u << i % 32;
+		rt_mem_unmap(at, 3);
+		ram_restarts();
+		assert_true(size_of("ram", "b") == 6 * HV_PAGE_SIZE || ram_volume(0)->bytes == 0 ||
+			    strcmp(ram_volume(0)->name, "b") == 0);
+		dropped += size_of("ram", "a") == 0;
+		for (unsigned k = 0; k < 2; k++)
+			assert_true(ram_volume(k)->bytes <= 6 * HV_PAGE_SIZE);
+	}
+	assert_in_range(dropped, 10, 790); /* most of a record is not read, or may be anything */
+	ram_dies();
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_unread, setup_unread, teardown),
 		T(test_changes),
 		T(test_refused),
 		T(test_signatures),
 		T(test_partitions),
 		T(test_drive_goes),
+		T(test_sectors),
 		T(test_order),
 		T(test_power),
 		cmocka_unit_test_setup_teardown(test_power_two_copies, setup_4096, teardown),
 		T(test_drive_fails),
 		T(test_create_fails),
 		cmocka_unit_test_setup_teardown(test_ram, setup, teardown_ram),
+		cmocka_unit_test_setup_teardown(test_ram_damaged, setup, teardown_ram),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@
 #include "mbedtls/sha256.h"
 #include "ctrl-kernel/ops/iobuf.h"
 #include "ctrl-kernel/ops/jobs.h"
+#include "ctrl-kernel/ops/lasting.h"
 #include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/transfer.h"
 #include "ctrl-kernel/storage/groups.h"
@@ -46,6 +47,13 @@
 #define PAGES 100000u
 
 static struct ops_error error;
+
+/* No configuration lies in these pools. */
+void lasting_release(const char *pool)
+{
+	(void)pool;
+}
+
 static int result;
 static uint8_t *model; /* of volume p/v */
 static uint64_t seed = 3;
@@ -463,11 +471,11 @@ static bool disturb(bool zero, bool cancel, unsigned n)
 	assert_int_equal(r, 0);
 	for (unsigned i = 0; cancel && i < n; i++)
 		fake_turn();
-	if (cancel && j->state == JOB_RUNNING) {
-		assert_int_equal(job_cancel(j, &error), 0);
+	if (cancel && j->state == JOB_RUNNING && job_cancel(j, &error) == 0)
 		assert_string_equal(job_state_name(j), "cancelled");
-	}
 	fake_loop();
+	if (j->state == JOB_CANCELLED) /* then it has not come to be, either */
+		assert_true(zero ? exists("v") : !exists("w") && !exists("w.partial"));
 	fake_drive(1)->fail_at = 0;
 	ok = j->state == JOB_SUCCEEDED;
 	assert_int_not_equal(j->state, JOB_RUNNING);

@@ -18,6 +18,7 @@
 
 #define WORD(first, vector) ((first) + (vector) / 32)
 #define BIT_OF(vector) (1u << (vector) % 32)
+#define WORDS 8 /* of ISR and IRR, 16 bytes apart */
 
 static uint32_t page[1024] ALIGNED(4096);
 static bool on;
@@ -79,7 +80,7 @@ static int setup(void **s)
 {
 	(void)s;
 	vendor_apic = &apic;
-	on = apic.notified = false;
+	on = apic.notified = apic.leaks = false;
 	irr_top = isr_top = requests = 0;
 	memset(page, 0xff, sizeof(page));
 	return 0;
@@ -173,6 +174,81 @@ static void level(void **s)
 	fake_vm_free(vm);
 }
 
+/* The same for one that was there before the CPU kept the APIC: of a restored VM, or with the mode. */
+static void level_before(void **s)
+{
+	struct vm *vm = fake_vm(1);
+	struct vcpu *v = vm->vcpus[0];
+	struct hv_state_lapic saved;
+
+	(void)s;
+	lapic_write(v, 0xf0, 0x1ff);
+	vlapic_accept(v, 0x92, true);
+	assert_int_equal(take(v), 0x92);
+	x2apic(v);
+	assert_int_equal(reg(WORD(APIC_ISR, 0x92)), BIT_OF(0x92));
+	assert_int_equal(watched[2], 1ull << 18);
+	memset(&saved, 0, sizeof(saved));
+	vlapic_save(v, &saved);
+	vlapic_reset(v);
+	memset(watched, 0, sizeof(watched));
+	assert_int_equal(vlapic_load(v, &saved), 0);
+	assert_int_equal(reg(WORD(APIC_ISR, 0x92)), BIT_OF(0x92));
+	assert_int_equal(watched[2], 1ull << 18);
+	fake_vm_free(vm);
+}
+
+static bool all_watched(void)
+{
+	return (watched[0] & watched[1] & watched[2] & watched[3]) == ~0ull;
+}
+
+/* A CPU that does not always wait for IF: whatever waits behind another is to find its IF=0 at an entry. */
+static void leaking(void **s)
+{
+	struct vm *vm = fake_vm(1);
+	struct vcpu *v = vm->vcpus[0];
+
+	(void)s;
+	apic.leaks = true;
+	x2apic(v);
+	vlapic_accept(v, 0x40, false);
+	assert_true(vlapic_hand_over(v));
+	assert_false(all_watched()); /* it is delivered as soon as IF is 1 */
+	vlapic_accept(v, 0x51, false);
+	assert_true(vlapic_hand_over(v));
+	assert_true(all_watched()); /* 40 behind 51, in another word or the same one */
+	deliver(0x51);
+	deliver(0x40);
+	page[APIC_PPR * 4] = 0;
+	vlapic_accept(v, 0x91, true);
+	assert_true(vlapic_hand_over(v));
+	assert_int_equal(watched[2], 1ull << 17); /* alone: no more than for the IO-APIC */
+	assert_int_equal(watched[0] | watched[1] | watched[3], 0);
+	deliver(0x91);
+	vlapic_accept(v, 0x90, false);
+	assert_false(vlapic_hand_over(v));
+	assert_true(all_watched()); /* behind the one in service */
+	deliver(0x90);
+	page[APIC_PPR * 4] = 0;
+	memset(&page[APIC_ISR * 4], 0, WORDS * 16);
+	wr(v, 0x808, 0x93);
+	assert_int_equal(reg(APIC_TPR), 0x93);
+	assert_int_equal(reg(APIC_PPR), 0x93);
+	wr(v, 0x83f, 0x92);
+	assert_false(vlapic_hand_over(v));
+	v->attention = 0;
+	vlapic_set_cr8(v, 8);
+	assert_true(v->attention & ATT_IRQ);
+	assert_int_equal(reg(APIC_TPR), 0x80);
+	assert_int_equal(reg(APIC_PPR), 0x80);
+	assert_true(vlapic_hand_over(v));
+	deliver(0x92);
+	vlapic_set_cr8(v, 0);
+	assert_int_equal(reg(APIC_PPR), 0x90);
+	fake_vm_free(vm);
+}
+
 static void ends(void **s)
 {
 	struct vm *vm = fake_vm(1);
@@ -209,6 +285,8 @@ int main(void)
 		cmocka_unit_test_setup(mode_moves_state, setup),
 		cmocka_unit_test_setup(posting, setup),
 		cmocka_unit_test_setup(level, setup),
+		cmocka_unit_test_setup(level_before, setup),
+		cmocka_unit_test_setup(leaking, setup),
 		cmocka_unit_test_setup(ends, setup),
 	};
 

@@ -39,6 +39,7 @@ static void whole(void **s)
 	assert_int_equal(f.preemption_shift, 5);
 	assert_true(f.apic && !f.posted && f.ept_1g && f.invept_one && f.invvpid_one &&
 		    f.insn_info);
+	assert_true(f.irq_leak);             /* these are Bochs' */
 	assert_int_equal(f.eptp_bits, 0x5e); /* write-back, four levels, accessed and dirty */
 	assert_int_equal(f.pin, 0x16 | PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION);
 	assert_int_equal(f.proc & (PROC_CR3_LOAD | PROC_CR3_STORE | PROC_TPR_SHADOW | PROC_INVLPG),
@@ -80,6 +81,9 @@ static void without(void **s)
 	c.pin |= (uint64_t)PIN_POSTED << 32;
 	assert_null(choose(&c, &f));
 	assert_true(f.posted);
+	c.basic += 1; /* another revision */
+	assert_null(choose(&c, &f));
+	assert_true(f.apic && !f.irq_leak);
 	c.proc &= ~((uint64_t)PROC_TPR_SHADOW << 32);
 	assert_null(choose(&c, &f));
 	assert_false(f.apic || f.posted);

@@ -4,6 +4,7 @@
 
 #include "ctrl-kernel/rt/fmt.h"
 #include "ctrl-kernel/vmm/virtio/blk.h"
+#include "ctrl-kernel/vmm/virtio/net.h"
 #include "ctrl-kernel/vmm/virtio/rng.h"
 
 #define SLOT_RNG 1u
@@ -22,6 +23,9 @@ void virtio_attach(struct vm *vm)
 	for (unsigned i = 0; i < VMM_DISKS_MAX; i++)
 		if (vm->config->disks[i].present)
 			add(vm, BLK_SLOT + i, &blk_ops);
+	for (unsigned i = 0; i < VMM_NICS_MAX; i++)
+		if (vm->config->nics[i].present)
+			add(vm, SLOT_NICS + i, &net_ops);
 }
 
 void virtio_reset(struct vm *vm)

@@ -16,7 +16,7 @@ struct io {
 	unsigned entries, record_bytes, max_segs;
 	uint64_t submitted[IO_WORDS]; /* as we wrote it last */
 	uint64_t waiting[IO_WORDS];   /* chains that we will complete */
-	uint32_t order_seen;
+	uint32_t order_seen, asked_tail;
 };
 
 /* The queue whose first page is `page` of the area. */
@@ -28,6 +28,8 @@ struct io_record *io_record_of(struct io *io, unsigned head);
 bool io_record_segs(struct io *io, struct io_record *r, const struct vq_chain *c, bool in,
 		    uint32_t skip, uint32_t bytes) MUST_CHECK;
 void io_submit(struct io *io, unsigned head);
+/* The control kernel will see what has been submitted without being told. */
+bool io_is_watched(const struct io *io) MUST_CHECK;
 /* At the start of an instance, for a chain in flight: is it under way? Then it will come back; else it is to be submitted. */
 bool io_resume(struct io *io, unsigned head) MUST_CHECK;
 /* Submitted, and not come back. */

@@ -69,6 +69,12 @@ void virtio_complete(struct virtio_device *d, unsigned queue, uint16_t head, uin
 	vq_complete(&d->queue[queue], head, written);
 }
 
+void virtio_complete_batch(struct virtio_device *d, unsigned queue, const struct vq_done *done,
+			   unsigned n)
+{
+	vq_complete_batch(&d->queue[queue], done, n);
+}
+
 void virtio_signal(struct virtio_device *d, unsigned queue)
 {
 	if (vq_interrupt(&d->queue[queue]))
@@ -225,8 +231,10 @@ void virtio_device_attach(struct virtio_device *d, struct vm *vm, unsigned slot,
 	if (ops->attach)
 		ops->attach(d);
 	for (unsigned i = 0; i < d->n_queues; i++)
-		d->queue[i] = (struct virtqueue){
-			.s = &d->s->queue[i], .ram = vm->ram, .max = ops->queue_size};
+		d->queue[i] = (struct virtqueue){.s = &d->s->queue[i],
+						 .batch = vm->state->virtio.batch,
+						 .ram = vm->ram,
+						 .max = ops->queue_size};
 	transport_attach(d);
 }
 
@@ -261,7 +269,7 @@ static bool queue_check(const struct virtio_device *d, const struct virtio_queue
 
 	if (q->enabled > 1 || (q->vector > d->n_queues && q->vector != VIRTIO_NO_VECTOR))
 		return false;
-	return !q->enabled || (power && q->size <= d->ops->queue_size && q->log >> 48 <= 2);
+	return !q->enabled || (power && q->size <= d->ops->queue_size && q->log >> 48 <= 3);
 }
 
 bool virtio_device_check(const struct virtio_device *d, const struct virtio_device_state *s,

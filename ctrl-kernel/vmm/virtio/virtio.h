@@ -75,6 +75,9 @@ struct virtio_device {
 MUST_CHECK bool virtio_take(struct virtio_device *d, unsigned queue, struct vq_chain *c);
 /* As vq_complete; then, once for all that a handler completed, the interrupt. */
 void virtio_complete(struct virtio_device *d, unsigned queue, uint16_t head, uint32_t written);
+/* As vq_complete_batch: the driver sees all of them or none. */
+void virtio_complete_batch(struct virtio_device *d, unsigned queue, const struct vq_done *done,
+			   unsigned n);
 void virtio_signal(struct virtio_device *d, unsigned queue);
 /* Takes chains and gives each to fn; for `notify`. */
 MUST_CHECK bool virtio_serve(struct virtio_device *d, unsigned queue,
