@@ -57,7 +57,7 @@ static void reply_pools(struct api_call *call)
 	struct pool_info p;
 
 	out_object(&o, NULL);
-	out_bool(&o, "drives_read", pools_known());
+	out_bool(&o, "drives_read", pools_settled());
 	out_array(&o, "items");
 	for (unsigned n = 0; pool_nth(n, &p); n++)
 		write_pool(&o, &p);
