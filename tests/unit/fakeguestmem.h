@@ -69,10 +69,4 @@ void guest_mem_put(struct guest_mem *g)
 	free(g);
 }
 
-void *guest_mem_at(const struct guest_mem *g, uint64_t gpa, uint64_t bytes)
-{
-	(void)g, (void)gpa, (void)bytes;
-	return NULL; /* no guest runs here */
-}
-
 #endif

@@ -5,6 +5,7 @@
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
+// SRC: ctrl-kernel/vmm/virtio/net.c
 // SRC: ctrl-kernel/vmm/virtio/rng.c
 // SRC: ctrl-kernel/vmm/virtio/csprng.c
 // SRC: ctrl-kernel/vmm/bus.c
@@ -102,7 +103,7 @@ static uint8_t status_of(unsigned n)
 static void start(void)
 {
 	driver_start(0, true);
-	n_told = n_msis = 0;
+	n_io_tells = n_msis = 0;
 }
 
 static void take(unsigned want)
@@ -154,7 +155,7 @@ static void test_read_and_write(void **state)
 	ask(0, BLK_T_IN, 7, 1024);
 	ask(1, BLK_T_OUT, 100, 512);
 	ring();
-	assert_int_equal(n_told, 1); /* once for both */
+	assert_int_equal(n_io_tells, 1); /* once for both */
 	assert_int_equal(used_idx(), 0);
 	take(0);
 	assert_int_equal(taken.record.op, IO_READ);
@@ -369,7 +370,7 @@ static void two_under_way(void)
 	ask(1, BLK_T_OUT, 1, 512);
 	ring();
 	take(0); /* the other has not been begun */
-	n_told = 0;
+	n_io_tells = 0;
 }
 
 static void comes_back(void)
@@ -403,7 +404,7 @@ static void test_driver_resets(void **state)
 	(void)state;
 	two_under_way();
 	wr(STATUS, 1, 0);
-	assert_int_equal(n_told, 1);
+	assert_int_equal(n_io_tells, 1);
 	wr(STATUS, 1, 3); /* a driver that does not wait */
 	comes_back();
 	two_under_way();

@@ -6,6 +6,7 @@
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
 // SRC: ctrl-kernel/vmm/virtio/net.c
@@ -292,7 +293,6 @@ static int setup(void **state)
 	config = (struct vmm_config){.io_pages = 2 * IO_NIC_PAGES};
 	config.nics[0] = (struct vmm_nic){
 		.present = 1, .pairs = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}, .link = 1};
-	memset(io_area, 0, sizeof(io_area));
 	n_out = n_events = n_io_tells = 0;
 	held = false;
 	power_on();

@@ -8,7 +8,7 @@
 // SRC: ctrl-kernel/storage/memdisk.c
 // SRC: ctrl-kernel/storage/request.c
 // SRC: ctrl-kernel/ops/autostart.c
-// SRC: ctrl-kernel/backend/vmio.c ctrl-kernel/backend/netdev.c ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/netdev.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c

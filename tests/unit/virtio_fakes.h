@@ -23,8 +23,10 @@
 static struct survivors {
 	struct vmm_state state;
 	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
-	uint8_t area[IO_DISK_PAGES * 4096]; /* for one queue of a disk */
+	uint8_t area[2 * IO_NIC_PAGES *
+		     4096]; /* the I/O area: two queues of a NIC, or one of a disk */
 } * kept;
+_Static_assert(IO_DISK_PAGES <= 2 * IO_NIC_PAGES, "room for both");
 static struct vmm_config config;
 static struct hv_vm_page page;
 volatile struct hv_vm_page *the_page = &page;
@@ -32,7 +34,7 @@ static struct guest ram;
 static struct vm vm;
 static uint64_t now = 1000000000;
 static int irq_level[24];
-static unsigned n_msis, n_logs, n_told;
+static unsigned n_msis, n_logs, n_io_tells;
 static struct hv_msi last_msi;
 static char last_log[200];
 static struct {
@@ -92,7 +94,7 @@ void vm_msi(struct vm *v, uint64_t address, uint32_t data)
 
 void vm_io_tell(void)
 {
-	n_told++;
+	n_io_tells++;
 }
 
 void *vm_io_page(uint32_t at)
@@ -126,20 +128,6 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 			claims[i] = claims[--n_claims];
 			return;
 		}
-}
-
-/* The I/O area: two queues of a NIC. */
-static unsigned n_io_tells;
-static uint8_t io_area[2 * IO_NIC_PAGES * 4096] __attribute__((aligned(4096)));
-
-void vm_io_tell(void)
-{
-	n_io_tells++;
-}
-
-void *vm_io_page(uint32_t page_off)
-{
-	return io_area + (size_t)page_off * 4096;
 }
 
 uint64_t platform_reset_port(struct vm *v, bool write, uint64_t value)
@@ -178,7 +166,7 @@ static inline void power_on(void)
 	memset(kept, 0, sizeof(*kept));
 	memset(&page, 0, sizeof(page));
 	memset(irq_level, 0, sizeof(irq_level));
-	n_claims = n_msis = n_logs = n_told = 0;
+	n_claims = n_msis = n_logs = n_io_tells = 0;
 	instance();
 	pci_reset(&vm);
 	virtio_reset(&vm);
