@@ -19,6 +19,7 @@ static const struct {
 	[OPS_NO_NIC] = {404, "no_nic"},
 	[OPS_NO_POOL] = {404, "no_pool"},
 	[OPS_NO_VOLUME] = {404, "no_volume"},
+	[OPS_NO_DISK] = {404, "no_disk"},
 	[OPS_EXISTS] = {409, "exists"},
 	[OPS_WRONG_STATE] = {409, "wrong_state"},
 	[OPS_BUSY] = {409, "busy"},

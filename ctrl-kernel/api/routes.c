@@ -69,6 +69,7 @@ static const struct api_route routes[] = {
 	{PATCH, "/v1/vms/{name}", api_vm_patch, NULL},
 	{DELETE, "/v1/vms/{name}", api_vm_delete, NULL},
 	{POST, "/v1/vms/{name}/actions/{verb}", api_vm_action, NULL},
+	{PUT, "/v1/vms/{name}/cdrom/{verb}", api_cdrom_put, NULL},
 	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
 	{POST, "/v1/vms/{name}/console", api_console_post, NULL},
 	{PATCH, "/v1/vms/{name}/nics/{verb}", api_nic_patch, NULL},

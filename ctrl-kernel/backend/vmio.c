@@ -110,7 +110,7 @@ void vmio_vmm(struct vmio *io, uint32_t prog)
 
 void vmio_tell(struct vmio *io)
 {
-	loop_defer(&io->tell);
+	loop_defer_last(&io->tell);
 }
 
 void vmio_hold(struct vmio *io)

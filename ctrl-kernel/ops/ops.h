@@ -45,6 +45,7 @@ enum ops_code {
 	OPS_MISMATCH,    /* what came is not what its checksum says */
 	OPS_IO,          /* a drive failed */
 	OPS_NOT_READY,   /* the drives are being read for the first time */
+	OPS_NO_DISK,     /* the VM has no such disk */
 	OPS_CODES, /* their number; operations that are remembered (jobs.h) have them: new ones come last */
 };
 

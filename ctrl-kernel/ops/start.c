@@ -13,12 +13,14 @@
 #include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/restore.h"
 #include "ctrl-kernel/ops/save.h"
+#include "ctrl-kernel/ops/vmdisks.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define GROWS_PER_TURN 4u /* 8 MiB: a few hundred microseconds of scrubbing */
 #define VMM_PAGES 192u    /* the vmm's image, stack, heap, tables; it uses less */
 #define VCPU_PAGES 8u     /* of hv, for each vCPU */
 #define VM_PAGES 48u      /* of hv, for each VM */
+#define DISK_PAGES 48u    /* of ours, for each disk: requests under way */
 #define TABLE_SPAN 512u   /* pages that one page-table page maps */
 #define LOW_PAGES (HV_GPA_HOLE / HV_PAGE_SIZE)
 #define HIGH_PAGE (HV_GPA_HOLE_END / HV_PAGE_SIZE)
@@ -83,10 +85,12 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 {
 	struct hv_host_info host;
 	uint64_t taken, spare;
+	uint64_t io_pages = devices_io_pages(spec);
 	uint64_t overhead = VM_PAGES + spec->vcpus * VCPU_PAGES + table_pages(run->ram_pages) +
-			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES +
-			    devices_io_pages(spec);
+			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES + io_pages;
 
+	if (io_pages) /* mapped here, too */
+		overhead += table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
 	host_info(&host);
 	if (host.virt == HV_VIRT_NONE)
 		return ops_fail(e, OPS_NO_VIRT, NULL,
@@ -226,6 +230,7 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 	if (attach_pages(run, HV_SLOT_CONFIG, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE, &config, e))
 		return -1;
 	run->config = config;
+	devices_layout(&run->vm->spec, run->config);
 	if (io_pages &&
 	    attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e))
 		return -1;
@@ -242,7 +247,7 @@ static int io_make(struct vm_run *run, struct ops_error *e)
 	return run->io ? 0 : ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 }
 
-/* The next part of the guest's memory, for drives and networks to reach. *done: all of it, and what is behind the area. */
+/* The next part of the guest's memory, for drives and networks to reach. *done: all of it. */
 static int io_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 {
 	uint64_t mem;
@@ -316,6 +321,7 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	c->test_hooks = run_test_hooks;
 	c->epoch_at_zero_ns = host_utc_ns(0);
 	devices_layout(spec, c);
+	vmdisks_layout(run, c);
 	if (grant_image(run, 0, &c->kernel, spec->kernel, e))
 		return -1;
 	for (unsigned i = 1; i < run->n_pinned; i++) {
@@ -372,6 +378,11 @@ static void run_step(void *ctx)
 			loop_defer(&run->job);
 			return;
 		}
+	}
+	if (r == 0 && run->io) {
+		r = vmdisks_open_step(run, &done, &e);
+		if (r == 0 && !done)
+			return; /* the job comes again */
 	}
 	if (r == 0 && run->restore) {
 		r = restore_step(run, &done, &e);
@@ -487,7 +498,7 @@ static int io_take_over(struct vm_run *run, struct ops_error *e)
 	while (!done)
 		if (io_open_step(run, &done, e))
 			return -1;
-	return 0;
+	return vmdisks_take_over(run, e);
 }
 
 int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
@@ -553,6 +564,7 @@ void run_end(struct vm *vm)
 		hv_vm_destroy(run->hv_vm);
 		hv_handle_close(run->hv_vm);
 	}
+	vmdisks_end(run);
 	vmio_close(run->io);
 	if (run->mem)
 		guest_mem_put(run->mem);

@@ -11,7 +11,7 @@
 #define OPS_START_H
 
 #include "ctrl-kernel/backend/netdev.h"
-#include "ctrl-kernel/backend/vmio.h"
+#include "ctrl-kernel/backend/vdisk.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/vms.h"
 
@@ -37,7 +37,16 @@ struct vm_run {
 	struct vmio *io;                   /* [owns] what is behind it; the same */
 	struct guest_mem *mem;             /* [owns] until io has it */
 	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's */
-	const struct vmm_status *status;   /* [owns] mapping; the vmm may write anything there */
+	/* vmdisks.h: */
+	struct {
+		struct vdisk *vdisk; /* [borrows] io's; NULL: not made yet */
+		struct blkdev *dev;  /* [borrows] behind it; NULL: nothing, or not yet */
+	} disks[VMM_DISKS_MAX];
+	unsigned n_disks;                /* that are made */
+	struct loop_timer retry;         /* of those that are not there yet */
+	uint64_t disks_deadline;         /* until then requests wait for them */
+	bool disks_late;                 /* it has passed */
+	const struct vmm_status *status; /* [owns] mapping; the vmm may write anything there */
 	uint32_t seen_changes, seen_resets;
 	unsigned n_pinned;
 	struct image *pinned[1 + VMM_MODULES_MAX];

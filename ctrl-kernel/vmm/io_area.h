@@ -74,9 +74,9 @@ enum io_result { /* of a disk's request; of a frame that is sent: bytes, 0: it w
 struct io_record {
 	uint32_t op; /* enum io_op; 0 for frames */
 	uint32_t n_segs;
-	uint64_t offset; /* bytes; of a disk */
-	uint64_t bytes;  /* READ, WRITE, frames: the sum of the segments */
-	uint64_t reserved;
+	uint64_t offset;     /* bytes; of a disk */
+	uint64_t bytes;      /* READ, WRITE, frames: the sum of the segments */
+	uint64_t own;        /* the vmm's: what it, or the next one, needs to complete the chain */
 	struct io_seg seg[]; /* as many as the record has room for */
 };
 

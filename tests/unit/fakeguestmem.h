@@ -35,6 +35,24 @@ int guest_mem_step(struct guest_mem *g, uint32_t mem, bool *done)
 	return 0;
 }
 
+void *guest_mem_at(const struct guest_mem *g, uint64_t gpa, uint64_t bytes)
+{
+	uint64_t all = g->pages * HV_PAGE_SIZE;
+
+	return gpa > all || bytes > all - gpa ? NULL : g->mem->data + gpa;
+}
+
+bool guest_mem_segs(const struct guest_mem *g, uint64_t gpa, uint32_t bytes, struct blk_seg *out,
+		    unsigned max, unsigned *n)
+{
+	void *va = guest_mem_at(g, gpa, bytes);
+
+	if (!va || bytes == 0 || *n == max)
+		return false;
+	out[(*n)++] = (struct blk_seg){.va = va, .hpa = gpa, .bytes = bytes};
+	return true;
+}
+
 void guest_mem_get(struct guest_mem *g)
 {
 	g->refs++;

@@ -4,7 +4,11 @@
 // SRC: ctrl-kernel/ops/lasting.c
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/vdisk.c
 // SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/vmdisks.c
+// SRC: ctrl-kernel/api/vmdisk_api.c
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c

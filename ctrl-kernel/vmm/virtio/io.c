@@ -124,6 +124,8 @@ bool io_stop(struct io *io)
 {
 	bool none = true;
 
+	for (unsigned w = 0; w < IO_WORDS; w++)
+		io->waiting[w] = 0; /* what has come back already is nobody's */
 	for (unsigned head = 0; head < io->entries; head++)
 		if (io_resume(io, head))
 			none = false;
