@@ -304,7 +304,8 @@ def test_uplink(nic):
         h.ready()
         api = h.api
         api.upload_linux()
-        name = api.get("/v1/host")["network"]["nic"]["name"]
+        name = api.get("/v1/networks")["nics"][0]["name"]
+        assert name == api.get("/v1/host")["network"]["nic"]["name"]
         api.post("/v1/networks", {"name": "out", "uplink": name})
         assert api.get("/v1/networks/out")["uplink_error"] is None
         a = Guest(api, "a", ["out"])
