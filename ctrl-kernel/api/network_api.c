@@ -11,6 +11,7 @@
 #include "ctrl-kernel/ops/network_nat.h"
 #include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/start.h"
+#include "net/nic.h"
 #include "net/uplink.h"
 
 #define NS_PER_S 1000000000ull
@@ -65,6 +66,12 @@ static struct network *find(struct api_call *call)
 	return NULL;
 }
 
+static void mac_text(const uint8_t mac[6], char out[18])
+{
+	snprintf(out, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+		 mac[5]);
+}
+
 static void write_nat(struct out *o, const struct network_spec *s)
 {
 	out_object(o, "nat");
@@ -115,6 +122,23 @@ static void reply_network(struct api_call *call, unsigned status, const struct n
 	api_reply_json(call, status, &b, extra);
 }
 
+/* What a network can have as its uplink. */
+static void write_nics(struct out *o)
+{
+	char mac[18];
+
+	out_array(o, "nics");
+	for (const struct nic *n = network_nics(); n; n = n->next) {
+		mac_text(n->mac, mac);
+		out_object(o, NULL);
+		out_str(o, "name", n->name);
+		out_str(o, "mac", mac);
+		out_bool(o, "link", n->link);
+		out_close(o, '}');
+	}
+	out_close(o, ']');
+}
+
 void api_networks_list(struct api_call *call)
 {
 	struct buf b = {0};
@@ -125,6 +149,7 @@ void api_networks_list(struct api_call *call)
 	for (const struct network *n = network_first(); n; n = n->next)
 		write_network(&o, n);
 	out_close(&o, ']');
+	write_nics(&o);
 	out_close(&o, '}');
 	api_reply_json(call, 200, &b, "");
 }
@@ -299,8 +324,7 @@ static void write_lease(struct out *o, const struct dhcpd *d, unsigned i)
 	if (!l)
 		return;
 	network_addr_text(d->first + i, text);
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2],
-		 l->mac[3], l->mac[4], l->mac[5]);
+	mac_text(l->mac, mac);
 	out_object(o, NULL);
 	out_str(o, "address", text);
 	out_str(o, "mac", mac);

@@ -306,6 +306,11 @@ void networks_init(void)
 		rt_die("no default network: %s", e.text);
 }
 
+struct nic *network_nics(void)
+{
+	return nics;
+}
+
 void networks_nics(struct nic *list)
 {
 	nics = list;

@@ -58,6 +58,7 @@ void networks_init(void);
 struct nic;
 /* The host's NICs, when they are known: uplinks begin. [borrows] the list. */
 void networks_nics(struct nic *nics);
+struct nic *network_nics(void); /* that list */
 /* fn is called when a network has come, changed or gone: what lasts has changed. */
 void networks_watch(void (*fn)(void));
 struct network *network_first(void);

@@ -15,6 +15,7 @@ NAMES = {
     bench.create: ["create_minstr"],
     bench.linux: ["linux_ms"],
     bench.linux_read: ["linux_read"],
+    bench.network: ["ping_gateway_us", "ping_guest_us", "tcp_per_kib"],
     bench.image: ["image_kib"],
 }
 

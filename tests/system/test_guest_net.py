@@ -247,6 +247,31 @@ def test_deaths_under_a_transfer():
         assert api.get("/v1/vms/a")["state"] == api.get("/v1/vms/b")["state"] == "running"
 
 
+def test_save_and_restore(host):
+    """A VM that is restored has its NIC back, with receive buffers, on a network that was busy meanwhile."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a, b = pair(api)
+    busy = a.begin("ping -c 100 -i 0.05 -W 1 10.1.0.2 >/dev/null")
+    job = api.post("/v1/vms/b/actions/save", {"image": "b.saved"})
+    wait_job(api, job)
+    job = api.post("/v1/vms/b/actions/restore", {"image": "b.saved"})
+    wait_job(api, job)
+    a.wait(busy, 60)
+    assert a.ping("10.1.0.2") == 3
+    transfer(a, b, "10.1.0.2", 2)
+    api.delete("/v1/images/b.saved")
+
+
+def wait_job(api, job, timeout=60):
+    deadline = time.monotonic() + timeout
+    while job["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        job = api.get(f"/v1/operations/{job['id']}")
+    assert job["state"] == "succeeded", job
+
+
 def test_definitions(host):
     """What is wrong with a network is said with its field; one in use stays."""
     api = host.api
@@ -279,7 +304,8 @@ def test_uplink(nic):
         h.ready()
         api = h.api
         api.upload_linux()
-        name = api.get("/v1/host")["network"]["nic"]["name"]
+        name = api.get("/v1/networks")["nics"][0]["name"]
+        assert name == api.get("/v1/host")["network"]["nic"]["name"]
         api.post("/v1/networks", {"name": "out", "uplink": name})
         assert api.get("/v1/networks/out")["uplink_error"] is None
         a = Guest(api, "a", ["out"])

@@ -290,6 +290,58 @@ static void test_segments(void **state)
 	assert_int_equal(r->n_segs, IO_DISK_SEGS);
 }
 
+/* Frames are taken as they were submitted, not by number; and by number where the order is not known. */
+static void test_order_of_submitting(void **state)
+{
+	static const unsigned heads[] = {9, 70, 3, 8};
+	unsigned i;
+
+	(void)state;
+	for (unsigned n = 0; n < 4; n++)
+		submit(heads[n], n);
+	for (unsigned n = 0; n < 4; n++) {
+		assert_true(ioqueue_next(&back, &i, &request));
+		assert_int_equal(i, heads[n]);
+	}
+	assert_false(ioqueue_next(&back, &i, &request));
+	/* Not begun after all: it can be taken again. */
+	ioqueue_untake(&back, 3);
+	assert_true(ioqueue_waits(&back));
+	assert_true(ioqueue_next(&back, &i, &request));
+	assert_int_equal(i, 3);
+	/* A new instance of either side has missed what was said before, or says it wrongly. */
+	attach_ctrl();
+	area.q.asked_tail += 1000;
+	for (unsigned n = 0; n < 4; n++)
+		assert_true(ioqueue_next(&back, &i, &request));
+	assert_false(ioqueue_next(&back, &i, &request));
+	assert_false(ioqueue_waits(&back));
+}
+
+static void test_watched(void **state)
+{
+	(void)state;
+	assert_false(io_is_watched(&io));
+	ioqueue_watch(&back, true);
+	assert_true(io_is_watched(&io));
+	ioqueue_watch(&back, false);
+	assert_false(io_is_watched(&io));
+}
+
+/* The number of a frame in several buffers is not that of one that the instance before had begun. */
+static void test_frame_numbers(void **state)
+{
+	uint32_t first = ioqueue_frame(&back), result = IO_FRAME(65561, 63, first, true);
+
+	(void)state;
+	assert_int_equal(IO_FRAME_BYTES(result), 65561);
+	assert_int_equal(IO_FRAME_PLACE(result), 63);
+	assert_int_equal(IO_FRAME_NUMBER(result), first & 255);
+	assert_true(result & IO_FRAME_LAST);
+	attach_ctrl();
+	assert_int_equal(ioqueue_frame(&back), first + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +352,9 @@ int main(void)
 		cmocka_unit_test_setup(test_ctrl_lies, setup),
 		cmocka_unit_test_setup(test_stop, setup),
 		cmocka_unit_test_setup(test_segments, setup),
+		cmocka_unit_test_setup(test_order_of_submitting, setup),
+		cmocka_unit_test_setup(test_watched, setup),
+		cmocka_unit_test_setup(test_frame_numbers, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,9 +191,60 @@ static void test_death_in_isr(void **state)
 	assert_int_equal(isr_seen, 1);
 }
 
+/* ---- several chains at once ---- */
+
+static struct virtqueue batch_queue;
+
+static void batch_attach(void)
+{
+	batch_queue = (struct virtqueue){.s = &kept->state.virtio.device[SLOT].queue[0],
+					 .batch = kept->state.virtio.batch,
+					 .ram = &ram,
+					 .max = 64};
+	assert_true(vq_attach(&batch_queue, VIRTIO_RING_EVENT_IDX));
+}
+
+static void batch_complete(void)
+{
+	static const struct vq_done done[] = {{2, 64}, {0, 64}, {1, 64}};
+
+	vq_complete_batch(&batch_queue, done, 3);
+}
+
+/* Wherever it dies, the driver and the next instance see all three or none, and another queue's batch harms nobody. */
+static void test_death_in_batch(void **state)
+{
+	static struct vq_chain c;
+	unsigned none = 0, all = 0;
+	bool died = true;
+
+	(void)state;
+	for (long n = 0; died; n++) {
+		const struct virtio_queue_state *s;
+
+		power_on();
+		s = &kept->state.virtio.device[SLOT].queue[0];
+		three_chains(VIRTIO_RING_EVENT_IDX);
+		batch_attach();
+		for (unsigned i = 0; i < 3; i++)
+			assert_true(vq_take(&batch_queue, &c));
+		died = dies_at(n, batch_complete);
+		assert_true(used_idx() == 0 || used_idx() == 3);
+		batch_attach();
+		memset(kept->state.virtio.batch, 0xff, sizeof(kept->state.virtio.batch));
+		batch_attach();
+		none += used_idx() == 0;
+		all += used_idx() == 3;
+		assert_true((used_idx() == 0 && s->in_flight[0] == 7) ||
+			    (used_idx() == 3 && s->in_flight[0] == 0));
+	}
+	assert_true(none > 3 && all > 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_death_in_batch),
 		cmocka_unit_test(test_death_in_requests),
 		cmocka_unit_test(test_death_in_take_over),
 		cmocka_unit_test(test_death_in_registers),
