@@ -3,6 +3,7 @@
  * Each line says operations, virtual time, throughput, and ticks of the time-stamp counter for each operation: instructions, where the
  * machine runs under -icount shift=0.
  *   io disk DEVICE    sequential and random reads and writes
+ *   io reads DEVICE   random reads without end
  *   io serve          answers UDP, swallows TCP
  *   io net ADDRESS    UDP round trips and a TCP stream to an "io serve" */
 #define _GNU_SOURCE
@@ -158,6 +159,18 @@ static void disk(const char *device)
 	close(fd);
 }
 
+/* Random reads without end, for a look at where the instructions go. */
+static void reads(const char *device)
+{
+	int fd = open(device, O_RDWR | O_DIRECT);
+
+	buffer = aligned_alloc(MIB, MIB);
+	if (fd < 0 || !buffer)
+		fail(device);
+	for (;;)
+		one_by_one("rand-read", fd, 0, 2000, BLOCK);
+}
+
 /* ---- networks ---- */
 
 static struct sockaddr_in address(const char *text)
@@ -279,6 +292,8 @@ int main(int argc, char **argv)
 		disk(argv[2]);
 		return 0;
 	}
+	if (argc == 3 && !strcmp(argv[1], "reads"))
+		reads(argv[2]);
 	buffer = calloc(1, CHUNK);
 	if (argc == 2 && !strcmp(argv[1], "serve"))
 		serve();
