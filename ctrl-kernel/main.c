@@ -17,6 +17,7 @@
 #include "ctrl-kernel/ops/jobs.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/modules.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/options.h"
 #include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/ops/recover.h"
@@ -146,6 +147,7 @@ int main(void)
 	vms_init();
 	keep_init();
 	jobs_init();
+	networks_init();
 	if (keep_found()) {
 		recover();
 	} else {
@@ -157,6 +159,7 @@ int main(void)
 	pci_scan();
 	nics = nic_probe_all(nic_drivers, ARRAY_SIZE(nic_drivers));
 	net_init(&options.net, nics);
+	networks_nics(nics);
 	disk_probe_all(disk_drivers, ARRAY_SIZE(disk_drivers));
 	pools_init();
 	api_lasting_init();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Which parts of lwIP are built, and how large. Pools are static: about 0.9 MiB together, whatever the network does.
- * Left out because nothing uses it: sockets, DNS, raw, IGMP, reassembly and fragmentation (management traffic is TCP;
+ * Left out because nothing uses it: sockets, raw, IGMP, reassembly and fragmentation (management traffic is TCP;
  * DHCP and ND fit one frame). net/lwip.mk lists the files.
  */
 #ifndef NET_LWIPOPTS_H
@@ -13,7 +13,9 @@
 #define LWIP_NETCONN 0
 #define LWIP_SOCKET 0
 #define LWIP_RAW 0
-#define LWIP_DNS 0
+#define LWIP_DNS 1 /* it keeps what DHCP says of servers, for guests; nothing is asked */
+#define DNS_MAX_SERVERS 2
+#define DNS_TABLE_SIZE 1
 #define LWIP_STATS 0
 #define LWIP_SINGLE_NETIF 1
 #define LWIP_NETIF_HOSTNAME 1
@@ -48,7 +50,7 @@
 #define ETHARP_SUPPORT_VLAN 0 /* net/frame.c */
 #define LWIP_DHCP 1
 #define LWIP_DHCP_DOES_ACD_CHECK 0 /* an address at once; the server has checked */
-#define LWIP_DHCP_MAX_DNS_SERVERS 0
+#define LWIP_DHCP_MAX_DNS_SERVERS 2
 #define LWIP_ICMP 1
 #define LWIP_IGMP 0
 #define IP_REASSEMBLY 0
@@ -83,5 +85,14 @@
 /* RFC 6528: sequence numbers that others cannot guess. */
 #define LWIP_HOOK_FILENAME "net/lwiphooks.h"
 #define LWIP_HOOK_TCP_ISN net_tcp_isn
+
+/* Ports from 61440 on are NAT's (net/nat_flow.h). */
+#define LWIP_HOOK_IP4_INPUT net_ip4_input
+#define TCP_LOCAL_PORT_RANGE_START 0xc000
+#define TCP_LOCAL_PORT_RANGE_END 0xdfff
+#define TCP_ENSURE_LOCAL_PORT_RANGE(port) ((u16_t)(((port)&0x1fff) + TCP_LOCAL_PORT_RANGE_START))
+#define UDP_LOCAL_PORT_RANGE_START TCP_LOCAL_PORT_RANGE_START
+#define UDP_LOCAL_PORT_RANGE_END TCP_LOCAL_PORT_RANGE_END
+#define UDP_ENSURE_LOCAL_PORT_RANGE(port) TCP_ENSURE_LOCAL_PORT_RANGE(port)
 
 #endif

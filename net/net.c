@@ -146,6 +146,7 @@ static int nic_begin(const struct net_config *cfg, struct nic *nics)
 	}
 	if (net_netif_add(&net.netif, n, cfg->vlan, &net.counters) != 0 || n->ops->start(n) != 0)
 		return -1;
+	n->started = true;
 	net.nic = n;
 	return 0;
 }

@@ -2,12 +2,16 @@
 /*
  * The glue: frames from a NIC become pbufs, pbufs become segments for the NIC. Frames are checked (net/frame.c) and
  * copied once each way; what does not fit is dropped and counted.
+ *
+ * Where a network of guests has the NIC as its uplink (net/uplink.c) the interface is a port of that network's switch, in
+ * the management VLAN, and neither reads nor writes tags: the same addresses, the same MAC, and guests may be talked to.
  */
 #include <string.h>
 #include "net/netif.h"
 #include "net/frame.h"
 #include "net/net.h"
 #include "net/nic.h"
+#include "net/switch.h"
 #include "net/timers.h"
 #include "ctrl-kernel/rt/rt.h"
 #include "lwip/etharp.h"
@@ -20,30 +24,37 @@
 
 static struct glue {
 	struct nic *nic;               /* [borrows] */
+	struct netif *netif;           /* [borrows] net.c's */
 	struct net_counters *counters; /* [borrows] net.c's */
 	uint16_t vlan;
 	uint8_t tag[ETH_TAG_LEN];
+	struct switch_port port; /* plugged in: the NIC is shared */
 } glue;
 
-/* The frame without its tag. */
-static struct pbuf *frame_to_pbuf(const uint8_t *frame, size_t len, size_t tag)
+static struct pbuf *pbuf_new(size_t len)
 {
-	size_t rest = ETH_ADDRS_LEN + tag;
-	struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)(len - tag), NET_RX_PBUF);
+	struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)len, NET_RX_PBUF);
 
-	if (!p)
-		return NULL;
-	pbuf_take(p, frame, ETH_ADDRS_LEN);
-	pbuf_take_at(p, frame + rest, (u16_t)(len - rest), ETH_ADDRS_LEN);
-	return p;
+	if (p)
+		return p;
+	glue.counters->rx_no_memory++;
+	PBUF_CHECK_FREE_OOSEQ(); /* out-of-order segments hold the pool: the next frame finds room */
+	return NULL;
 }
 
-static void rx(struct nic *nic, const void *frame, size_t len)
+static void up(struct pbuf *p)
 {
-	struct netif *netif = nic->user;
-	struct pbuf *p;
-	size_t tag;
+	if (glue.netif->input(p, glue.netif) != ERR_OK)
+		pbuf_free(p);
+}
 
+static void rx(struct nic *nic, const void *data, size_t len)
+{
+	const uint8_t *frame = data;
+	struct pbuf *p;
+	size_t tag, rest;
+
+	(void)nic;
 	switch (frame_check(frame, len, glue.vlan, &tag)) {
 	case FRAME_MALFORMED:
 		glue.counters->rx_malformed++;
@@ -54,14 +65,29 @@ static void rx(struct nic *nic, const void *frame, size_t len)
 	case FRAME_OK:
 		break;
 	}
-	p = frame_to_pbuf(frame, len, tag);
-	if (!p) {
-		glue.counters->rx_no_memory++;
-		PBUF_CHECK_FREE_OOSEQ(); /* out-of-order segments hold the pool: the next frame finds room */
+	p = pbuf_new(len - tag);
+	if (!p)
 		return;
-	}
-	if (netif->input(p, netif) != ERR_OK)
-		pbuf_free(p);
+	rest = ETH_ADDRS_LEN + tag;
+	pbuf_take(p, frame, ETH_ADDRS_LEN);
+	pbuf_take_at(p, frame + rest, (u16_t)(len - rest), ETH_ADDRS_LEN);
+	up(p);
+}
+
+/* From the switch, which has looked at its form. */
+static bool deliver(struct switch_port *port, const struct packet *packet)
+{
+	struct pbuf *p = pbuf_new(packet->bytes);
+	size_t at = packet->head_bytes;
+
+	(void)port;
+	if (!p)
+		return false;
+	pbuf_take(p, packet->head, (u16_t)at);
+	for (unsigned i = 0; i < packet->n_rest; at += packet->rest[i++].len)
+		pbuf_take_at(p, packet->rest[i].data, (u16_t)packet->rest[i].len, (u16_t)at);
+	up(p);
+	return true;
 }
 
 static unsigned seg_add(struct nic_seg *segs, unsigned n, const void *data, size_t len)
@@ -70,6 +96,25 @@ static unsigned seg_add(struct nic_seg *segs, unsigned n, const void *data, size
 		return n;
 	segs[n] = (struct nic_seg){.data = data, .len = len};
 	return n + 1;
+}
+
+static err_t to_nic(const struct nic_seg *segs, unsigned n)
+{
+	if (glue.nic->ops->send(glue.nic, segs, n) == 0)
+		return ERR_OK;
+	glue.counters->tx_dropped++;
+	return ERR_MEM; /* TCP keeps the segment and tries again */
+}
+
+/* What the switch does not deliver is lost, as on a wire. */
+static err_t to_switch(const struct nic_seg *segs, unsigned n)
+{
+	struct packet p;
+
+	if (!packet_make(&p, segs, n, NULL))
+		return ERR_ARG;
+	(void)switch_input(&glue.port, &p, rt_now());
+	return ERR_OK;
 }
 
 /* lwIP puts the whole Ethernet header into the first pbuf. Short frames are padded: not every wire does. */
@@ -84,7 +129,7 @@ static err_t output(struct netif *netif, struct pbuf *p)
 	if (p->len < ETH_HEADER_LEN)
 		return ERR_ARG;
 	n = seg_add(segs, 0, p->payload, ETH_ADDRS_LEN);
-	if (glue.vlan) {
+	if (glue.vlan && !glue.port.sw) {
 		n = seg_add(segs, n, glue.tag, ETH_TAG_LEN);
 		len += ETH_TAG_LEN;
 	}
@@ -95,15 +140,12 @@ static err_t output(struct netif *netif, struct pbuf *p)
 		n = seg_add(segs, n, q->payload, q->len);
 	}
 	n = seg_add(segs, n, zeros, len < ETH_FRAME_MIN ? ETH_FRAME_MIN - len : 0);
-	if (glue.nic->ops->send(glue.nic, segs, n) == 0)
-		return ERR_OK;
-	glue.counters->tx_dropped++;
-	return ERR_MEM; /* TCP keeps the segment and tries again */
+	return glue.port.sw ? to_switch(segs, n) : to_nic(segs, n);
 }
 
 static void link_changed(struct nic *nic)
 {
-	struct netif *netif = nic->user;
+	struct netif *netif = glue.netif;
 
 	rt_log("net: %s link %s", nic->name, nic->link ? "up" : "down");
 	if (nic->link)
@@ -132,13 +174,42 @@ static err_t init(struct netif *netif)
 int net_netif_add(struct netif *netif, struct nic *nic, uint16_t vlan,
 		  struct net_counters *counters)
 {
-	glue = (struct glue){.nic = nic, .vlan = vlan, .counters = counters};
+	glue = (struct glue){.nic = nic, .netif = netif, .vlan = vlan, .counters = counters};
 	frame_tag(glue.tag, vlan);
 	if (!netif_add_noaddr(netif, NULL, init, ethernet_input))
 		return -1;
 	netif_set_default(netif);
-	nic->user = netif;
-	nic->rx = rx;
-	nic->link_changed = link_changed;
+	net_netif_alone();
 	return 0;
+}
+
+void net_netif_alone(void)
+{
+	switch_unplug(&glue.port);
+	glue.nic->user = NULL;
+	glue.nic->rx = rx;
+	glue.nic->link_changed = link_changed;
+}
+
+bool net_netif_has(const struct nic *nic)
+{
+	return glue.nic == nic;
+}
+
+void net_netif_link(void)
+{
+	link_changed(glue.nic);
+}
+
+enum switch_plug net_netif_share(struct vswitch *sw)
+{
+	static const struct switch_port_ops ops = {.deliver = deliver};
+	enum switch_plug r;
+
+	glue.port = (struct switch_port){.ops = &ops,
+					 .config = {.vid = glue.vlan, .has_mac = true, .learn = 0}};
+	memcpy(glue.port.config.mac, glue.nic->mac, sizeof(glue.nic->mac));
+	r = switch_plug(sw, &glue.port);
+	glue.port.up = r == SWITCH_OK;
+	return r;
 }

@@ -51,6 +51,7 @@ struct nic {
 	void (*rx)(struct nic *nic, const void *frame, size_t len);
 	void (*link_changed)(struct nic *nic);
 	void *user;
+	bool started; /* the glue's: start() has been called */
 	struct nic *next;
 };
 

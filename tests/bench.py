@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "lib"))
 from bochs import BochsHost  # noqa: E402
 from host import BUILD, IMAGE, INITRD, KERNEL, Host, config_file, modules  # noqa: E402
+from netguests import Guest  # noqa: E402
 
 # name: (what, Xen 4.17, KVM 6.1 + QEMU 7.2, at most)
 BOUNDS = {
@@ -28,11 +29,15 @@ BOUNDS = {
     "hlt_self_ipi": ("self-IPI woken from HLT", "–", "12,542", 1500),
     "timer_wake": ("timer wake from HLT, overhead", "9,900", "–", 2000),
     "rng_request": ("64 random bytes from virtio-rng, doorbell to interrupt handler, vCPU in HLT", "–", "–", 6000),
+    "ping_gateway_us": ("ping of a guest to its gateway, virtual µs (QEMU's slirp, kvmtool's)", "–", "92 / 76", 40),
+    "ping_guest_us": ("ping from guest to guest, one CPU for all, virtual µs", "–", "–", 75),
+    "tcp_per_kib": ("TCP from guest to guest, both guests included, instructions a KiB", "–", "–", 70_000),
     "ready_ms": ("power-on to \"management ready\", static address, virtual ms", "8,960", "–", 500),
     "create_minstr": ("create + start of a 128 MiB VM to its first instruction, M instructions", "580", "–", 40),
     "host_kib": ("hypervisor + control side memory on a 2 GiB machine, KiB", "171,008", "–", 32 * 1024),
     "guest_kib": ("overhead per 128 MiB guest, its vmm included, KiB", "1,728", "50,176 / 1,229", 384),
     "linux_ms": ("create to guest userspace, Debian cloud kernel, 256 MiB, virtual ms", "2,140", "1,960 / 1,800", 1650),
+    "linux_read": ("4 KiB direct read in a Linux guest of 2 vCPUs, disk in memory, all in", "–", "–", 23000),
     "image_kib": ("image, gzip -9, KiB", "11,621", "–", 1024),
 }
 
@@ -106,11 +111,52 @@ def linux(directory):
         return {"linux_ms": round((stamp(text, r"guest userspace up") - stamp(text, r"VM linux is starting")) * 1000)}
 
 
+READS = 3000
+
+
+def linux_read(directory):
+    """dd with O_DIRECT, one read at a time, from a disk that is an image: READS more reads against a run of few, so that what is around them cancels out."""
+    disk = Path(directory) / "disk"
+    disk.write_bytes(bytes(range(256)) * 64 * 1024)
+
+    def dd(n):
+        return f"dd,if=/dev/vda,of=/dev/null,bs=4k,iflag=direct,count={n},2>/dev/null"
+    run = f"{dd(1000)};echo,reads-0;{dd(500)};echo,reads-1;{dd(500 + READS)};echo,reads-2;poweroff,-f"
+    vm = {"name": "linux", "vcpus": 2, "memory": "256MiB", "autostart": True, "disks": [{"image": "disk"}],
+          "boot": {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": f"console=ttyS0 quiet nokaslr run={run}"}}
+    files = modules((KERNEL, "vmlinuz"), (INITRD, "initrd"), (disk, "disk"), (config_file(directory, [vm]), "socle.json"))
+    with Host(options="console.guests=all test.exact=1", mem=1024, net=False, modules=files, icount=True, limit=300) as h:
+        h.serial.wait(r"reads-2.*\n", 250)
+        at = [stamp(h.serial.text, f"reads-{i}") for i in range(3)]
+        return {"linux_read": round((at[2] - at[1] - (at[1] - at[0])) * 1e9 / READS)}
+
+
+def network(directory):
+    """Two Linux guests on one CPU, on the default network. Ping's own words, its mean of 20 after the first."""
+    with Host(options="ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1", mem=512, icount=True, limit=300) as h:
+        h.ready()
+        h.api.upload_linux()
+        a, b = [Guest(h.api, name, ["default"]) for name in "ab"]
+        for i, g in enumerate((a, b)):
+            g.address(f"192.168.213.{i + 10}/24")
+
+        def ping(ip):
+            a.sh(f"ping -c 2 -i 0.1 {ip}")
+            return round(float(re.search(r"= [\d.]+/([\d.]+)/", a.sh(f"ping -c 20 -i 0.1 {ip}", 60)).group(1)) * 1000)
+        result = {"ping_gateway_us": ping("192.168.213.1"), "ping_guest_us": ping("192.168.213.11")}
+        begun = b.begin("nc -l -p 5000 >/dev/null")
+        a.sh("dd if=/dev/zero of=/tmp/x bs=1M count=16; sleep 1")
+        out = a.sh("cat /proc/uptime; nc 192.168.213.11 5000 </tmp/x; cat /proc/uptime", 120)
+        b.wait(begun, 60)
+        first, last = [float(x) for x in re.findall(r"^(\d+\.\d+) ", out, re.M)]
+        return {**result, "tcp_per_kib": round((last - first) * 1e9 / (16 << 10))}
+
+
 def image(directory):
     return {"image_kib": round(len(gzip.compress(IMAGE.read_bytes(), 9)) / 1024)}
 
 
-PARTS = [exits, ready, create, memory, linux, image]
+PARTS = [exits, ready, create, memory, linux, linux_read, network, image]
 
 
 def measure(parts=None):

@@ -16,7 +16,7 @@ FUZZ = ["clang-14", "-std=gnu11", "-g", "-O1", "-fsanitize=fuzzer,address,undefi
 
 def described(test):
     text = test.read_text()
-    sources = [str(f.relative_to(ROOT)) if "*" in name else name for name in re.findall(r"^// SRC: *(\S+)", text, re.M)
+    sources = [str(f.relative_to(ROOT)) if "*" in name else name for line in re.findall(r"^// SRC: *(.*)", text, re.M) for name in line.split()
                for f in (sorted(ROOT.glob(name)) if "*" in name else [ROOT / name])]
     flags = [f for line in re.findall(r"^// FLAGS: *(.*)", text, re.M) for f in shlex.split(line)]
     return sources, flags

@@ -56,6 +56,12 @@ void api_reply_empty(struct api_call *call); /* 204 */
 /* For done functions: the operation has ended. -> false: nobody is there to answer, the call is freed. */
 bool api_call_back(struct api_call *call);
 
+/* The same, with an error answered. -> true: answer with what came of it. */
+bool api_succeeded(struct api_call *call, const struct ops_error *e);
+void api_deleted(void *ctx, const struct ops_error *e); /* a done function: 204 */
+/* An operation that calls back was asked for with call->waiting set: r != 0, it was not begun, and e is answered. */
+void api_begun(struct api_call *call, int r, const struct ops_error *e);
+
 /* ---- decoding ---- */
 bool api_segment(const char **at, char *out, size_t size); /* decodes one path segment */
 const char *api_query(const struct api_call *call, const char *key, char *out, size_t size);
@@ -76,6 +82,10 @@ bool api_body_none(struct api_call *call);
 extern const struct json_object vmspec_object; /* vmspec.c -> struct vm_spec */
 /* Its fields, in the form that vmspec_object takes. */
 void vmspec_write(struct out *o, const struct vm_spec *spec);
+struct network_spec;
+extern const struct json_object network_object; /* network_api.c -> struct network_spec */
+void network_write_spec(struct out *o,
+			const struct network_spec *spec); /* its fields, in that form */
 
 /* ---- resources ---- */
 struct vm *api_vm(struct api_call *call); /* NULL: it answered */
@@ -96,6 +106,14 @@ bool api_image_put_begin(struct api_call *call);
 void api_image_put(struct api_call *call);
 void api_image_content(struct api_call *call);
 void api_image_delete(struct api_call *call);
+void api_networks_list(struct api_call *call); /* network_api.c */
+void api_networks_post(struct api_call *call);
+void api_network_get(struct api_call *call);
+void api_network_patch(struct api_call *call);
+void api_network_delete(struct api_call *call);
+void api_network_ports(struct api_call *call);
+void api_network_leases(struct api_call *call);
+void api_nic_patch(struct api_call *call);
 void api_image_action(struct api_call *call);
 void api_lasting_init(void); /* lasting_api.c; after pools_init() */
 void api_lasting_write(struct out *o);
@@ -105,6 +123,9 @@ void api_vm_get(struct api_call *call);
 void api_vm_patch(struct api_call *call);
 void api_vm_delete(struct api_call *call);
 void api_vm_stats(struct api_call *call);
+void api_cdrom_put(struct api_call *call); /* vmdisk_api.c */
+void vmdisks_write(struct out *o, const struct vm *vm);
+void vmdisks_metrics(struct buf *b);
 void api_vm_action(struct api_call *call);             /* action_api.c */
 bool api_vm_job(struct api_call *call, struct vm *vm); /* job_api.c; false: it is another action */
 void api_jobs_list(struct api_call *call);

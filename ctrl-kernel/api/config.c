@@ -11,6 +11,7 @@
 #include "ctrl-kernel/api/json_scan.h"
 #include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/host.h"
+#include "ctrl-kernel/ops/networks.h"
 
 #define CONFIG_NAME "socle.json"
 
@@ -74,24 +75,51 @@ static void config_vm(const struct config *c, const cJSON *item, unsigned index)
 	autostart_want(vm);
 }
 
+static void config_network(const struct config *c, const cJSON *item, unsigned index)
+{
+	struct json_errors errors = {0};
+	char pointer[32], where[96], field[80];
+	struct network_spec spec;
+	struct network *n;
+	struct ops_error e;
+
+	snprintf(pointer, sizeof(pointer), "/networks/%u", index);
+	network_spec_default(&spec);
+	if (!json_decode(item, &network_object, &spec, pointer, &errors)) {
+		config_errors(c, &errors);
+		return;
+	}
+	n = network_find(spec.name);
+	if (n ? network_change(n, &spec, &e) : network_define(&spec, &n, &e)) {
+		json_pointer_from_field(e.field, field, sizeof(field));
+		snprintf(where, sizeof(where), "%s%.60s", pointer, field);
+		config_note(c, where, e.text);
+	}
+}
+
+/* Networks stand before the VMs that name them. */
 static void config_member(const struct config *c, const cJSON *member)
 {
+	bool networks = strcmp(member->string, "networks") == 0;
 	const cJSON *item;
 	unsigned index = 0;
 	char pointer[80];
 
-	if (strcmp(member->string, "vms") != 0) {
+	if (strcmp(member->string, "vms") != 0 && !networks) {
 		snprintf(pointer, sizeof(pointer), "/%.64s", member->string);
 		config_note(c, pointer, "there is no such field");
 		return;
 	}
 	if (!cJSON_IsArray(member)) {
-		config_note(c, "/vms", "must be an array of objects");
+		config_note(c, networks ? "/networks" : "/vms", "must be an array of objects");
 		return;
 	}
 	cJSON_ArrayForEach(item, member)
 	{
-		config_vm(c, item, index++);
+		if (networks)
+			config_network(c, item, index++);
+		else
+			config_vm(c, item, index++);
 	}
 }
 

@@ -153,11 +153,7 @@ static void stored(void *ctx, const struct ops_error *e)
 {
 	struct api_call *call = ctx;
 
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
+	if (api_succeeded(call, e))
 		api_volume_reply(call, 200, call->volume);
 }
 

@@ -2,10 +2,10 @@
 /*
  * The text of the configuration that lasts (ops/lasting.h), which is JSON, and what comes of it when it is found again:
  *
- *	{"version":1,"images":[{"name","pool","bytes","sha256"}],"vms":[{"uuid","vm": what POST /v1/vms takes}],
- *	 "kept_images":[],"kept_vms":[]}
+ *	{"version":1,"images":[{"name","pool","bytes","sha256"}],"networks":[what POST /v1/networks takes],
+ *	 "vms":[{"uuid","vm": what POST /v1/vms takes}],"kept_images":[],"kept_networks":[],"kept_vms":[]}
  *
- * VMs are defined at once; then the images are loaded, one after the other, and then those VMs start that do so by themselves.
+ * Networks and VMs are defined at once; then the images are loaded, one after the other, and then those VMs start that do so by themselves.
  * What cannot be used is noted, and written again as it was, to the kept ones; the next cold start tries it again.
  */
 #include "ctrl-kernel/api/api.h"
@@ -20,11 +20,13 @@
 #include "ctrl-kernel/ops/image_store.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/lasting.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/rt/hex.h"
 
 #define NOTE "configuration"
 #define VERSION 1u
 #define KEPT_IMAGES "kept_images"
+#define KEPT_NETWORKS "kept_networks"
 #define KEPT_VMS "kept_vms"
 
 struct lasting_vm {
@@ -119,6 +121,17 @@ static void write_vm(struct out *o, const struct vm *vm)
 	out_close(o, '}');
 }
 
+static void write_networks(struct out *o)
+{
+	out_array(o, "networks");
+	for (const struct network *n = network_first(); n; n = n->next) {
+		out_object(o, NULL);
+		network_write_spec(o, &n->spec);
+		out_close(o, '}');
+	}
+	out_close(o, ']');
+}
+
 static char *make(size_t *bytes)
 {
 	struct buf b = {0};
@@ -135,11 +148,13 @@ static char *make(size_t *bytes)
 			write_stored(&o, to_load[i].name, to_load[i].pool, to_load[i].bytes,
 				     to_load[i].sha256);
 	out_close(&o, ']');
+	write_networks(&o);
 	out_array(&o, "vms");
 	for (const struct vm *vm = vm_first(); vm; vm = vm->next)
 		write_vm(&o, vm);
 	out_close(&o, ']');
 	write_foreign(&o, KEPT_IMAGES);
+	write_foreign(&o, KEPT_NETWORKS);
 	write_foreign(&o, KEPT_VMS);
 	out_close(&o, '}');
 	if (b.failed) {
@@ -150,9 +165,17 @@ static char *make(size_t *bytes)
 	return b.data;
 }
 
+/* Those that every host has at its start need not be written. */
+static bool any_network(void)
+{
+	const struct network *n = network_first();
+
+	return !n || n->next || strcmp(n->spec.name, NETWORK_DEFAULT) != 0 || n->spec.n_forwards;
+}
+
 static bool any(void)
 {
-	bool yes = foreign != NULL || next_load < n_load;
+	bool yes = foreign != NULL || next_load < n_load || any_network();
 
 	for (const struct vm *vm = vm_first(); vm; vm = vm->next)
 		yes |= !vm->spec.from_boot;
@@ -251,6 +274,44 @@ static void read_vm(const cJSON *item)
 		autostart_want(vm);
 }
 
+/* ---- networks ---- */
+
+static bool default_read;
+
+static void read_network(const cJSON *item)
+{
+	struct json_errors errors = {0};
+	struct network_spec spec;
+	const char *why = NULL;
+	struct ops_error e;
+	struct network *n;
+
+	network_spec_default(&spec);
+	if (!json_decode(item, &network_object, &spec, "", &errors)) {
+		why = errors.n ? errors.e[0].detail : "out of memory";
+	} else {
+		default_read |= strcmp(spec.name, NETWORK_DEFAULT) == 0;
+		n = network_find(spec.name);
+		if (n ? network_change(n, &spec, &e) : network_define(&spec, &n, &e))
+			why = e.text;
+	}
+	if (!why)
+		return;
+	note(spec.name[0] ? spec.name : "a network", why);
+	keep_item(KEPT_NETWORKS);
+}
+
+/* The one that there is at every start, unless it was deleted. */
+static void default_look(const cJSON *root)
+{
+	struct network *n = network_find(NETWORK_DEFAULT);
+	struct ops_error e;
+
+	if (n && !default_read && cJSON_GetObjectItemCaseSensitive(root, "networks") &&
+	    network_delete(n, &e))
+		note(NETWORK_DEFAULT, e.text);
+}
+
 /* ---- images, one after the other ---- */
 
 static void read_image(const cJSON *item)
@@ -345,8 +406,18 @@ static void keep_this_vm(const cJSON *item)
 	keep_item(KEPT_VMS);
 }
 
+static void keep_this_network(const cJSON *item)
+{
+	(void)item;
+	keep_item(KEPT_NETWORKS);
+}
+
 static bool apply_all(const cJSON *root)
 {
+	if (!read_list(root, "networks", read_network) ||
+	    !read_list(root, KEPT_NETWORKS, read_network))
+		return false;
+	default_look(root);
 	if (!read_list(root, "images", read_image) || !read_list(root, KEPT_IMAGES, read_image) ||
 	    !read_list(root, "vms", read_vm) || !read_list(root, KEPT_VMS, read_vm))
 		return false;
@@ -374,6 +445,7 @@ static bool apply(const char *text, size_t bytes, bool cold, const char **why)
 		ok = ok && apply_all(root);
 	else
 		ok = ok && read_list(root, KEPT_IMAGES, keep_this_image) &&
+		     read_list(root, KEPT_NETWORKS, keep_this_network) &&
 		     read_list(root, KEPT_VMS, keep_this_vm);
 	cJSON_Delete(root);
 	return ok;
@@ -385,6 +457,7 @@ void api_lasting_init(void)
 
 	image_store_init();
 	vms_watch(lasting_changed);
+	networks_watch(lasting_changed);
 	lasting_init(&form);
 }
 

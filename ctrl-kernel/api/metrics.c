@@ -258,8 +258,10 @@ void api_metrics(struct api_call *call)
 		for (const struct vm *vm = vm_first(); vm; vm = vm->next)
 			vm_line(&b, &vm_metrics[i], vm);
 	}
-	if (vm_first())
+	if (vm_first()) {
 		vm_exits(&b);
+		vmdisks_metrics(&b);
+	}
 	net_metrics(&b);
 	disk_metrics(&b);
 	api_metrics_own(&b);

@@ -57,7 +57,7 @@ static void reply_pools(struct api_call *call)
 	struct pool_info p;
 
 	out_object(&o, NULL);
-	out_bool(&o, "drives_read", pools_known());
+	out_bool(&o, "drives_read", pools_settled());
 	out_array(&o, "items");
 	for (unsigned n = 0; pool_nth(n, &p); n++)
 		write_pool(&o, &p);
@@ -100,11 +100,7 @@ static void created(void *ctx, const struct ops_error *e)
 {
 	struct api_call *call = ctx;
 
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
+	if (api_succeeded(call, e))
 		reply_pool(call, 201);
 }
 
@@ -112,45 +108,16 @@ static void changed(void *ctx, const struct ops_error *e)
 {
 	struct api_call *call = ctx;
 
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
+	if (api_succeeded(call, e))
 		reply_pool(call, 200);
-}
-
-static void deleted(void *ctx, const struct ops_error *e)
-{
-	struct api_call *call = ctx;
-
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
-		api_reply_empty(call);
 }
 
 static void scanned(void *ctx, const struct ops_error *e)
 {
 	struct api_call *call = ctx;
 
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
+	if (api_succeeded(call, e))
 		reply_pools(call);
-}
-
-/* The operation was begun, or not. */
-static void begun(struct api_call *call, int r, const struct ops_error *e)
-{
-	if (r == 0)
-		return;
-	call->waiting = false;
-	api_reply_error(call, e);
 }
 
 #define FIELD(field, kind, needed)                                                                 \
@@ -177,7 +144,7 @@ void api_pools_post(struct api_call *call)
 		return;
 	snprintf(call->name, sizeof(call->name), "%s", spec.name);
 	call->waiting = true;
-	begun(call, pool_create(&spec, created, call, &e), &e);
+	api_begun(call, pool_create(&spec, created, call, &e), &e);
 }
 
 void api_pools_action(struct api_call *call)
@@ -191,7 +158,7 @@ void api_pools_action(struct api_call *call)
 	if (!api_body_none(call))
 		return;
 	call->waiting = true;
-	begun(call, pools_scan(scanned, call, &e), &e);
+	api_begun(call, pools_scan(scanned, call, &e), &e);
 }
 
 struct extend_body {
@@ -216,7 +183,7 @@ void api_pool_action(struct api_call *call)
 	if (!api_body(call, &extend_object, &body))
 		return;
 	call->waiting = true;
-	begun(call, pool_extend(call->name, body.disk, body.force, changed, call, &e), &e);
+	api_begun(call, pool_extend(call->name, body.disk, body.force, changed, call, &e), &e);
 }
 
 void api_pool_delete(struct api_call *call)
@@ -227,5 +194,5 @@ void api_pool_delete(struct api_call *call)
 	if (!api_query_bool(call, "force", &force))
 		return;
 	call->waiting = true;
-	begun(call, pool_delete(call->name, force, deleted, call, &e), &e);
+	api_begun(call, pool_delete(call->name, force, api_deleted, call, &e), &e);
 }

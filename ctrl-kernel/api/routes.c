@@ -39,6 +39,13 @@ static const struct api_route routes[] = {
 	{DELETE, "/v1/images/{name}", api_image_delete, NULL},
 	{POST, "/v1/images/{name}/actions/{verb}", api_image_action, NULL},
 	{GET, "/v1/images/{name}/content", api_image_content, NULL},
+	{GET, "/v1/networks", api_networks_list, NULL},
+	{POST, "/v1/networks", api_networks_post, NULL},
+	{GET, "/v1/networks/{name}", api_network_get, NULL},
+	{PATCH, "/v1/networks/{name}", api_network_patch, NULL},
+	{DELETE, "/v1/networks/{name}", api_network_delete, NULL},
+	{GET, "/v1/networks/{name}/leases", api_network_leases, NULL},
+	{GET, "/v1/networks/{name}/ports", api_network_ports, NULL},
 	{GET, "/v1/operations", api_jobs_list, NULL},
 	{GET, "/v1/operations/{name}", api_job_get, NULL},
 	{DELETE, "/v1/operations/{name}", api_job_delete, NULL},
@@ -62,8 +69,10 @@ static const struct api_route routes[] = {
 	{PATCH, "/v1/vms/{name}", api_vm_patch, NULL},
 	{DELETE, "/v1/vms/{name}", api_vm_delete, NULL},
 	{POST, "/v1/vms/{name}/actions/{verb}", api_vm_action, NULL},
+	{PUT, "/v1/vms/{name}/cdrom/{verb}", api_cdrom_put, NULL},
 	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
 	{POST, "/v1/vms/{name}/console", api_console_post, NULL},
+	{PATCH, "/v1/vms/{name}/nics/{verb}", api_nic_patch, NULL},
 	{GET, "/v1/vms/{name}/stats", api_vm_stats, NULL},
 };
 
@@ -222,6 +231,29 @@ bool api_call_back(struct api_call *call)
 		return true;
 	free(call);
 	return false;
+}
+
+bool api_succeeded(struct api_call *call, const struct ops_error *e)
+{
+	if (!api_call_back(call))
+		return false;
+	if (e)
+		api_reply_error(call, e);
+	return !e;
+}
+
+void api_deleted(void *ctx, const struct ops_error *e)
+{
+	if (api_succeeded(ctx, e))
+		api_reply_empty(ctx);
+}
+
+void api_begun(struct api_call *call, int r, const struct ops_error *e)
+{
+	if (r == 0)
+		return;
+	call->waiting = false;
+	api_reply_error(call, e);
 }
 
 /* ---- bodies and queries ---- */

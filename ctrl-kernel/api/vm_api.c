@@ -185,6 +185,7 @@ void api_vm_stats(struct api_call *call)
 	out_u64(&o, "vmm", s->live ? s->vmm_pages * HV_PAGE_SIZE : 0);
 	out_close(&o, '}');
 	out_u64(&o, "console_input_dropped", s->info.console_dropped);
+	vmdisks_write(&o, vm);
 	out_close(&o, '}');
 	api_reply_json(call, 200, &b, "");
 }

@@ -81,11 +81,7 @@ static void created(void *ctx, const struct ops_error *e)
 {
 	struct api_call *call = ctx;
 
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
+	if (api_succeeded(call, e))
 		api_volume_reply(call, 201, call->volume);
 }
 
@@ -93,32 +89,8 @@ static void changed(void *ctx, const struct ops_error *e)
 {
 	struct api_call *call = ctx;
 
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
+	if (api_succeeded(call, e))
 		api_volume_reply(call, 200, call->volume);
-}
-
-static void deleted(void *ctx, const struct ops_error *e)
-{
-	struct api_call *call = ctx;
-
-	if (!api_call_back(call))
-		return;
-	if (e)
-		api_reply_error(call, e);
-	else
-		api_reply_empty(call);
-}
-
-static void begun(struct api_call *call, int r, const struct ops_error *e)
-{
-	if (r == 0)
-		return;
-	call->waiting = false;
-	api_reply_error(call, e);
 }
 
 struct volume_body {
@@ -157,7 +129,7 @@ void api_volumes_post(struct api_call *call)
 		return;
 	snprintf(call->volume, sizeof(call->volume), "%s", body.name);
 	call->waiting = true;
-	begun(call, volume_create(call->name, body.name, body.bytes, created, call, &e), &e);
+	api_begun(call, volume_create(call->name, body.name, body.bytes, created, call, &e), &e);
 }
 
 void api_volume_patch(struct api_call *call)
@@ -178,15 +150,15 @@ void api_volume_patch(struct api_call *call)
 	}
 	call->waiting = true;
 	if (resize) {
-		begun(call,
-		      volume_resize(call->name, call->volume, body.bytes, body.force, changed, call,
-				    &e),
-		      &e);
+		api_begun(call,
+			  volume_resize(call->name, call->volume, body.bytes, body.force, changed,
+					call, &e),
+			  &e);
 		return;
 	}
 	memcpy(from, call->volume, sizeof(from));
 	snprintf(call->volume, sizeof(call->volume), "%s", body.name);
-	begun(call, volume_rename(call->name, from, body.name, changed, call, &e), &e);
+	api_begun(call, volume_rename(call->name, from, body.name, changed, call, &e), &e);
 }
 
 void api_volume_delete(struct api_call *call)
@@ -205,7 +177,7 @@ void api_volume_delete(struct api_call *call)
 		return;
 	}
 	call->waiting = true;
-	begun(call, volume_delete(call->name, call->volume, NULL, deleted, call, &e), &e);
+	api_begun(call, volume_delete(call->name, call->volume, NULL, api_deleted, call, &e), &e);
 }
 
 void api_volume_action(struct api_call *call)

@@ -51,15 +51,18 @@ static int span_add(struct guest_mem *g, uint64_t first, const struct hv_span *s
 	return 0;
 }
 
-static int spans_read(struct guest_mem *g, uint32_t mem, uint64_t pages)
+/* Where the pages up to `end` lie. */
+static int spans_read(struct guest_mem *g, uint32_t mem, uint64_t page, uint64_t end)
 {
 	struct hv_span span[HV_SPANS_MAX];
-	uint64_t page = 0, n = 0;
+	uint64_t n = 0;
 
-	while (page < pages) {
+	while (page < end) {
 		int r = hv_mem_spans(mem, page, span, HV_SPANS_MAX, &n);
 
-		for (unsigned i = 0; r == 0 && i < n; i++) {
+		for (unsigned i = 0; r == 0 && i < n && page < end; i++) {
+			if (span[i].pages > end - page)
+				span[i].pages = end - page;
 			r = span_add(g, page * HV_PAGE_SIZE, &span[i]);
 			page += span[i].pages;
 		}
@@ -81,27 +84,26 @@ static int step_add(struct guest_mem *g, uint64_t page, uint64_t pages)
 	return 0;
 }
 
-/* As much a call as hv allows: less where the memory is in small frames. */
-static int map(struct guest_mem *g, uint32_t mem, uint64_t pages)
+/* As much as hv allows in one call: less where the memory is in small frames. -> pages, or -HVE_xxx */
+static int64_t map(struct guest_mem *g, uint32_t mem)
 {
-	for (uint64_t n; g->mapped < pages; g->mapped += n) {
-		uint64_t va = (uint64_t)(uintptr_t)g->va + g->mapped * HV_PAGE_SIZE;
-		int r;
+	uint64_t va = (uint64_t)(uintptr_t)g->va + g->mapped * HV_PAGE_SIZE;
+	uint64_t n = g->bytes / HV_PAGE_SIZE - g->mapped;
+	int r;
 
-		n = pages - g->mapped < HV_MAP_MAX ? pages - g->mapped : HV_MAP_MAX;
-		while ((r = hv_mem_map(mem, g->mapped, n, va, HVP_READ | HVP_WRITE)) ==
-			       -HVE_LIMIT &&
-		       n > HV_GROW_MAX)
-			n = n / 2 / HV_GROW_MAX * HV_GROW_MAX;
-		if (r)
-			return r;
-		r = step_add(g, g->mapped, n);
-		if (r) {
-			(void)hv_mem_unmap(va, n);
-			return r;
-		}
+	if (n > HV_MAP_MAX)
+		n = HV_MAP_MAX;
+	while ((r = hv_mem_map(mem, g->mapped, n, va, HVP_READ | HVP_WRITE)) == -HVE_LIMIT &&
+	       n > HV_GROW_MAX)
+		n = n / 2 / HV_GROW_MAX * HV_GROW_MAX;
+	if (r)
+		return r;
+	r = step_add(g, g->mapped, n);
+	if (r) {
+		(void)hv_mem_unmap(va, n);
+		return r;
 	}
-	return 0;
+	return (int64_t)n;
 }
 
 static void discard(struct guest_mem *g)
@@ -116,25 +118,32 @@ static void discard(struct guest_mem *g)
 	free(g);
 }
 
-int guest_mem_open(uint32_t mem, uint64_t pages, struct guest_mem **out)
+int guest_mem_make(uint64_t pages, struct guest_mem **out)
 {
 	struct guest_mem *g = calloc(1, sizeof(*g));
-	int r = -HVE_NOMEM;
 
 	if (!g)
-		return r;
+		return -HVE_NOMEM;
 	g->refs = 1;
 	g->bytes = pages * HV_PAGE_SIZE;
 	g->va = rt_va_alloc(pages, ALIGN_PAGES);
-	if (g->va)
-		r = map(g, mem, pages);
-	if (r == 0)
-		r = spans_read(g, mem, pages);
-	if (r) {
+	if (!g->va) {
 		discard(g);
-		return r;
+		return -HVE_NOMEM;
 	}
 	*out = g;
+	return 0;
+}
+
+int guest_mem_step(struct guest_mem *g, uint32_t mem, bool *done)
+{
+	int64_t n = map(g, mem);
+	int r = n < 0 ? (int)n : spans_read(g, mem, g->mapped, g->mapped + (uint64_t)n);
+
+	if (r)
+		return r;
+	g->mapped += (uint64_t)n;
+	*done = g->mapped == g->bytes / HV_PAGE_SIZE;
 	return 0;
 }
 

@@ -20,8 +20,10 @@
 
 struct guest_mem;
 
-/* Maps `pages` of the memory object, guest-physical as hv_vm.h lays it out. 0 or -HVE_xxx (the handle stays the caller's). */
-int guest_mem_open(uint32_t mem, uint64_t pages, struct guest_mem **out) MUST_CHECK;
+/* For `pages` of a memory object, guest-physical as hv_vm.h lays them out: nothing of it is mapped yet. 0 or -HVE_xxx. */
+int guest_mem_make(uint64_t pages, struct guest_mem **out) MUST_CHECK;
+/* Maps the next part, up to 1 GiB of it; again until *done. 0 or -HVE_xxx (the handle stays the caller's). */
+int guest_mem_step(struct guest_mem *g, uint32_t mem, bool *done) MUST_CHECK;
 void guest_mem_get(struct guest_mem *g);
 void guest_mem_put(struct guest_mem *g); /* the last one unmaps it */
 

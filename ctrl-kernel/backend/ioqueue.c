@@ -24,6 +24,8 @@ void ioqueue_attach(struct ioqueue *q, struct io_queue *shared, unsigned entries
 		.max_segs = (record_bytes - (unsigned)sizeof(struct io_record)) /
 			    (unsigned)sizeof(struct io_seg),
 		.order_tail = __atomic_load_n(&shared->order_tail, __ATOMIC_RELAXED),
+		.asked_seen = __atomic_load_n(&shared->asked_tail, __ATOMIC_RELAXED),
+		.frames = shared->frames,
 	};
 	for (unsigned w = 0; w < IO_WORDS; w++)
 		q->done[w] = __atomic_load_n(&shared->done[w], __ATOMIC_RELAXED);
@@ -62,6 +64,13 @@ static void copy(struct ioqueue *q, unsigned i, struct io_request *out)
 		out->record.n_segs = FORM_WRONG;
 }
 
+static void take(struct ioqueue *q, unsigned i, struct io_request *out)
+{
+	q->under_way[i / 64] |= 1ull << i % 64;
+	q->n_under_way++;
+	copy(q, i, out);
+}
+
 bool ioqueue_take(struct ioqueue *q, unsigned *from, unsigned *i, struct io_request *out)
 {
 	for (unsigned w = *from / 64; w < q->entries / 64; w++) {
@@ -74,12 +83,42 @@ bool ioqueue_take(struct ioqueue *q, unsigned *from, unsigned *i, struct io_requ
 			continue;
 		*i = w * 64 + (unsigned)__builtin_ctzll(word);
 		*from = *i + 1;
-		q->under_way[w] |= word & -word;
-		q->n_under_way++;
-		copy(q, *i, out);
+		take(q, *i, out);
 		return true;
 	}
 	return false;
+}
+
+static bool waits(const struct ioqueue *q, unsigned i)
+{
+	uint64_t word = __atomic_load_n(&q->shared->submitted[i / 64], __ATOMIC_ACQUIRE);
+
+	return ((word ^ q->done[i / 64]) & ~q->under_way[i / 64]) >> i % 64 & 1;
+}
+
+/* `asked` lags behind `submitted`, and after a death it may say less or more than there is: what it does not name is
+ * found by number. */
+bool ioqueue_next(struct ioqueue *q, unsigned *i, struct io_request *out)
+{
+	uint32_t tail = __atomic_load_n(&q->shared->asked_tail, __ATOMIC_ACQUIRE);
+	unsigned from = 0;
+
+	if (tail - q->asked_seen > IO_ENTRIES_MAX)
+		q->asked_seen = tail - IO_ENTRIES_MAX;
+	while (q->asked_seen != tail) {
+		*i = q->shared->asked[q->asked_seen++ % IO_ENTRIES_MAX] % q->entries;
+		if (waits(q, *i)) {
+			take(q, *i, out);
+			return true;
+		}
+	}
+	return ioqueue_take(q, &from, i, out);
+}
+
+void ioqueue_untake(struct ioqueue *q, unsigned i)
+{
+	q->under_way[i / 64] &= ~(1ull << i % 64);
+	q->n_under_way--;
 }
 
 void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result)
@@ -93,4 +132,38 @@ void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result)
 	q->done[w] ^= bit;
 	__atomic_store_n(&q->shared->done[w], q->done[w], __ATOMIC_RELEASE);
 	tell_order(q, i);
+}
+
+bool ioqueue_cancelled(const struct ioqueue *q)
+{
+	return __atomic_load_n(&q->shared->cancel, __ATOMIC_ACQUIRE) != 0;
+}
+
+uint32_t ioqueue_mode(const struct ioqueue *q)
+{
+	return __atomic_load_n(&q->shared->mode, __ATOMIC_ACQUIRE);
+}
+
+uint32_t ioqueue_frame(struct ioqueue *q)
+{
+	uint32_t number = q->frames++;
+
+	/* Before any of its buffers: so the next instance begins with another. */
+	__atomic_store_n(&q->shared->frames, q->frames, __ATOMIC_RELEASE);
+	return number;
+}
+
+void ioqueue_watch(struct ioqueue *q, bool on)
+{
+	__atomic_store_n(&q->shared->watched, on, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with io_is_watched() */
+}
+
+bool ioqueue_waits(const struct ioqueue *q)
+{
+	for (unsigned w = 0; w < q->entries / 64; w++)
+		if ((__atomic_load_n(&q->shared->submitted[w], __ATOMIC_ACQUIRE) ^ q->done[w]) &
+		    ~q->under_way[w])
+			return true;
+	return false;
 }

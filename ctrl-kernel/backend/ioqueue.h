@@ -24,7 +24,7 @@ struct ioqueue {
 	uint64_t done[IO_WORDS];      /* as we wrote it last */
 	uint64_t under_way[IO_WORDS]; /* taken, not finished */
 	unsigned n_under_way;
-	uint32_t order_tail;
+	uint32_t order_tail, asked_seen, frames;
 };
 
 /* On a queue as whoever served it before left it: what was not finished comes again. */
@@ -37,7 +37,18 @@ void ioqueue_attach(struct ioqueue *q, struct io_queue *shared, unsigned entries
  */
 bool ioqueue_take(struct ioqueue *q, unsigned *from, unsigned *i,
 		  struct io_request *out) MUST_CHECK;
+/* The next one in the order in which they were submitted, as far as that is known. */
+bool ioqueue_next(struct ioqueue *q, unsigned *i, struct io_request *out) MUST_CHECK;
+void ioqueue_untake(struct ioqueue *q, unsigned i); /* it was not begun: it can be taken again */
 /* The request with that number, which was taken. The vmm is told by whoever finished the last one. */
 void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result);
+/* The guest's driver resets its device: what is taken from now on is to be finished at once, undone. */
+bool ioqueue_cancelled(const struct ioqueue *q);
+bool ioqueue_waits(const struct ioqueue *q); /* there is something to take */
+/* The vmm need not tell of what it submits, until this is taken back; look for what came before that once more. */
+void ioqueue_watch(struct ioqueue *q, bool on);
+/* Of a NIC's receive queue: what the driver takes; and a number for a frame in several buffers. */
+uint32_t ioqueue_mode(const struct ioqueue *q); /* enum io_nic_mode */
+uint32_t ioqueue_frame(struct ioqueue *q);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The event loop. One turn: timers that are due, deferred calls, then EVENT_WAIT until the next deadline (not at
- * all when deferred calls wait), then the handlers of the bits it brought, lowest bit first.
+ * The event loop. One turn: timers that are due, deferred calls, the last calls, then EVENT_WAIT until the next deadline
+ * (not at all when deferred calls wait), then the handlers of the bits it brought, lowest bit first.
  */
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/hvcall.h"
@@ -18,8 +18,11 @@ static struct {
 static bool long_turn = true; /* the promise in force is not that for usual turns */
 
 static struct loop_timer *timers; /* [borrows] soonest first */
-static struct loop_job *jobs;     /* [borrows] oldest first */
-static struct loop_job **jobs_tail = &jobs;
+struct job_list {
+	struct loop_job *first, **tail; /* [borrows] oldest first */
+};
+static struct job_list jobs = {NULL, &jobs.first};
+static struct job_list last = {NULL, &last.first};
 
 /* From the top: the low numbers are those that other people choose (enum vmm_event). */
 int loop_bit_alloc(loop_fn fn, void *ctx)
@@ -78,14 +81,24 @@ void loop_timer_cancel(struct loop_timer *t)
 	t->armed = false;
 }
 
-void loop_defer(struct loop_job *j)
+static void put(struct job_list *list, struct loop_job *j)
 {
 	if (j->queued)
 		return;
 	j->queued = true;
 	j->next = NULL;
-	*jobs_tail = j;
-	jobs_tail = &j->next;
+	*list->tail = j;
+	list->tail = &j->next;
+}
+
+void loop_defer(struct loop_job *j)
+{
+	put(&jobs, j);
+}
+
+void loop_defer_last(struct loop_job *j)
+{
+	put(&last, j);
 }
 
 /* Those due now; one that a handler sets anew is not due before the next turn. */
@@ -103,12 +116,12 @@ static void timers_run(void)
 }
 
 /* Those queued now; what they queue runs after the events were looked at. */
-static void jobs_run(void)
+static void jobs_run(struct job_list *list)
 {
-	struct loop_job *j = jobs;
+	struct loop_job *j = list->first;
 
-	jobs = NULL;
-	jobs_tail = &jobs;
+	list->first = NULL;
+	list->tail = &list->first;
 	while (j) {
 		struct loop_job *next = j->next;
 
@@ -120,7 +133,7 @@ static void jobs_run(void)
 
 static uint64_t next_deadline(void)
 {
-	if (jobs)
+	if (jobs.first || last.first)
 		return 0;
 	return timers ? timers->deadline_ns : UINT64_MAX;
 }
@@ -151,8 +164,10 @@ void loop_run(void)
 		}
 		if (timers)
 			timers_run();
-		if (jobs)
-			jobs_run();
+		if (jobs.first)
+			jobs_run(&jobs);
+		if (last.first)
+			jobs_run(&last);
 		bits_run(hv_event_wait(next_deadline()));
 	}
 }

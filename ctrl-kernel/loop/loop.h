@@ -35,6 +35,9 @@ struct loop_job {
 	bool queued;
 };
 void loop_defer(struct loop_job *j);
+/* The same, when all handlers and deferred calls of a turn are done: what they have to say to another program is said once. It
+ * must not wait for the next turn. */
+void loop_defer_last(struct loop_job *j);
 
 /* hv ends a program that does not come back to its loop for 3 s of CPU time. The turn that calls this (also the start,
  * before loop_run) has 20 s. */

@@ -208,7 +208,8 @@ static void layout_disk(const struct vm_spec *spec, unsigned i, struct vmm_disk 
 	const struct vm_disk *d = &spec->disks[i];
 
 	out->present = 1;
-	out->flags = (d->read_only ? VMM_DISK_READ_ONLY : 0) | (d->cdrom ? VMM_DISK_CD : 0);
+	out->flags = (out->flags & VMM_DISK_WRITE_CACHE) | (d->read_only ? VMM_DISK_READ_ONLY : 0) |
+		     (d->cdrom ? VMM_DISK_CD : 0);
 	out->queues = disk_queues(spec);
 	out->area = *page;
 	memset(out->serial, 0, sizeof(out->serial));

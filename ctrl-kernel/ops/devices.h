@@ -14,7 +14,8 @@ int devices_complete(struct vm_spec *spec, const uint8_t uuid[16], struct ops_er
 bool devices_sane(const struct vm_spec *spec);
 /* Pages of the I/O area of such a VM; 0: it needs none. */
 uint64_t devices_io_pages(const struct vm_spec *spec);
-/* The parts of the configuration that follow from the description: places in the area, MACs, serials, flags. */
+/* The parts of the configuration that follow from the description: places in the area, MACs, serials, flags. The rest stays
+ * as it is. */
 void devices_layout(const struct vm_spec *spec, struct vmm_config *config);
 /* "52:54:00:12:34:56" -> bytes; false: it is none, or one of a group. */
 bool devices_mac(const char *text, uint8_t mac[6]);

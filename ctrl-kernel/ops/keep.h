@@ -7,6 +7,7 @@
  *   slot 1 + i            image i
  *   slot 1 + IMAGES + v   console ring of VM v
  *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
+ *   KEEP_SLOT_NETWORKS    that of networks (network_table.c), in the same way
  *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h); since version 2
  *
  * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
@@ -24,6 +25,7 @@
 
 #define KEEP_NONE (-1)
 #define KEEP_SLOT_JOBS (HV_KEEP_SLOTS - 1u)
+#define KEEP_SLOT_NETWORKS (HV_KEEP_SLOTS - 2u)
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */

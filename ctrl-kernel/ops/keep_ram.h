@@ -14,7 +14,7 @@
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/storage/ram.h"
 
-#define KEEP_SLOT_RAM (KEEP_SLOT_JOBS - 1u)
+#define KEEP_SLOT_RAM (KEEP_SLOT_NETWORKS - 1u)
 #define KEEP_SLOT_RAM_0 (KEEP_SLOT_RAM - RAM_VOLUMES_MAX)
 
 /* Finds what the instance before left: fills the places of ram_volume(). Once, after keep_init(). Without it nothing is kept:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What VMs do: actions asked for (vms.h), and what hv and the vmm programs report. All VMs share three event bits;
- * a handler looks at every VM that runs.
+ * a handler looks at every VM that runs. What their vmm programs submit has bits of its own (backend/vmio.h).
  *
  *   bit      set by                 looked at
  *   state    hv, the vmm            HVC_VM_INFO: crashed?, its status page: running, failed, off, resets
@@ -355,6 +355,7 @@ void vms_init(void)
 	bits.state = bit_for(on_state);
 	bits.console = bit_for(on_console);
 	bits.death = bit_for(on_death);
+	vmio_init();
 }
 
 /* ---- actions ---- */

@@ -21,6 +21,8 @@ enum ops_code {
 	OPS_INVALID,       /* an argument is wrong */
 	OPS_NO_VM,         /* no VM of that name */
 	OPS_NO_IMAGE,      /* no image of that name */
+	OPS_NO_NETWORK,    /* no network of that name */
+	OPS_NO_NIC,        /* the VM has no NIC of that name */
 	OPS_EXISTS,        /* the name is taken */
 	OPS_WRONG_STATE,   /* the VM's state does not allow this */
 	OPS_BUSY,          /* in use, or another action is under way */
@@ -43,6 +45,7 @@ enum ops_code {
 	OPS_MISMATCH,    /* what came is not what its checksum says */
 	OPS_IO,          /* a drive failed */
 	OPS_NOT_READY,   /* the drives are being read for the first time */
+	OPS_NO_DISK,     /* the VM has no such disk */
 	OPS_CODES, /* their number; operations that are remembered (jobs.h) have them: new ones come last */
 };
 

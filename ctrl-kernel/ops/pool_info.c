@@ -58,7 +58,7 @@ bool pool_nth(unsigned n, struct pool_info *out)
 
 int pool_none(const char *name, struct ops_error *e)
 {
-	if (!groups_known())
+	if (!pools_settled())
 		return ops_fail(e, OPS_NOT_READY, NULL, "the drives are being read; try again");
 	return ops_fail(e, OPS_NO_POOL, NULL, "there is no pool \"%s\"", name);
 }

@@ -41,6 +41,11 @@ struct change { /* a task and what it is about */
 	char disks[POOL_DISKS_MAX][DISK_NAME_SIZE];
 };
 
+/* Drives come and go (below). */
+static struct loop_timer settle;
+static uint64_t unsettled_since;
+static bool scanning, again;
+
 static struct change *change_of(struct groups_task *t)
 {
 	return (struct change *)((char *)t - offsetof(struct change, task));
@@ -56,7 +61,7 @@ static enum ops_code code_of(const struct change *c, int r)
 		return OPS_OCCUPIED;
 	switch (-r) {
 	case HVE_HANDLE:
-		return OPS_NO_POOL;
+		return pools_settled() ? OPS_NO_POOL : OPS_NOT_READY;
 	case HVE_NOENT:
 		return disks ? OPS_INVALID : OPS_NO_VOLUME;
 	case HVE_INVAL:
@@ -546,10 +551,6 @@ int volume_use(const char *pool, const char *name, bool write, struct blkdev **o
 
 #define RETRY_NS NS_PER_S
 
-static struct loop_timer settle;
-static uint64_t unsettled_since;
-static bool scanning, again;
-
 static void scan_now(void);
 
 static void scanned(void *ctx, const struct ops_error *e)
@@ -574,6 +575,11 @@ static void scan_now(void)
 	scanning = pools_scan(scanned, NULL, &e) == 0;
 	if (!scanning)
 		rt_log("the drives could not be read: %s", e.text);
+}
+
+bool pools_settled(void)
+{
+	return groups_known() && disks_settled() && !scanning && !settle.armed;
 }
 
 static void on_settle(void *unused)

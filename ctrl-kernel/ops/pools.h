@@ -60,7 +60,9 @@ bool pool_disk_nth(const char *pool, unsigned n, struct pool_disk_info *out);
 bool pool_volume_next(const char *pool, unsigned *cursor, struct volume_info *out);
 int volume_info(const char *pool, const char *name, struct volume_info *out,
 		struct ops_error *e) MUST_CHECK;
-bool pools_known(void);                               /* the drives were read once */
+bool pools_known(void); /* the drives were read once */
+bool pools_settled(
+	void); /* ... and none is still starting, or was found since and is not read yet */
 int pool_none(const char *name, struct ops_error *e); /* there is no such pool, or not yet; -1 */
 
 /* ---- each calls done later, or fails at once ---- */

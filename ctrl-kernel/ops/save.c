@@ -16,6 +16,7 @@
 #define QUIET_TIMEOUT_NS 10000000000ull
 #define SETTLE_NS 1000000ull /* between two looks at a vCPU that finishes an access */
 #define SETTLE_TRIES 2000u
+#define DRAIN_TRIES 60000u /* and at the disks: drives end each request by a deadline of theirs */
 #define WINDOW_PAGES 512u
 #define FOREVER_NS 86400000000000ull /* what takes long shows progress, and can be cancelled */
 
@@ -34,6 +35,7 @@ struct vm_save {
 	bool begun;             /* first[] is written */
 	struct stream *stream;  /* [owns] */
 	unsigned record, tries; /* of hv: next, and how often it was busy */
+	unsigned drains;        /* how often the disks were */
 	struct loop_timer settle;
 	struct loop_job turn;
 };
@@ -66,6 +68,8 @@ static void release(struct vm_save *s)
 
 static void go_on(struct vm *vm, bool resume)
 {
+	if (vm->run->io)
+		vmio_go_on(vm->run->io);
 	run_command(vm->run, VMM_CMD_GO);
 	if (resume)
 		(void)hv_vm_control(vm->run->hv_vm, HV_VMC_RESUME, HV_VMR_REQUEST);
@@ -141,10 +145,28 @@ static int copy_record(struct vm_save *s, unsigned n, struct ops_error *e)
 	return r ? ops_fail_hv(e, r, "saving the VM's state") : 0;
 }
 
+/* Nothing may change guest memory any more. 1: something is under way. */
+static int drain(struct vm_save *s, struct ops_error *e)
+{
+	struct vmio *io = s->vm->run->io;
+
+	if (!io || !vmio_busy(io))
+		return 0;
+	if (++s->drains < DRAIN_TRIES)
+		return 1;
+	return ops_fail(e, OPS_TIMEOUT, NULL, "the VM's disks did not come to rest within 60 s");
+}
+
 static int state_step(struct vm_save *s, bool *done, struct ops_error *e)
 {
-	int r = 0;
+	int r = drain(s, e);
 
+	if (r < 0)
+		return -1;
+	if (r > 0) {
+		loop_timer_set(&s->settle, SETTLE_NS);
+		return 0;
+	}
 	while (s->record <= s->vm->spec.vcpus && (r = copy_record(s, s->record, e)) == 0)
 		s->record++;
 	if (r > 0) {
@@ -315,6 +337,10 @@ void save_is_quiet(struct vm_save *s)
 	if (s->step != STEP_QUIET)
 		return;
 	s->step = STEP_STATE;
+	if (s->vm->run->io)
+		vmio_hold(
+			s->vm->run
+				->io); /* what the vmm has submitted and nobody has begun stays so */
 	loop_timer_set(&s->vm->timeout, FOREVER_NS);
 	loop_defer(&s->turn);
 }

@@ -10,14 +10,17 @@
 #include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/restore.h"
 #include "ctrl-kernel/ops/save.h"
+#include "ctrl-kernel/ops/vmdisks.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define GROWS_PER_TURN 4u /* 8 MiB: a few hundred microseconds of scrubbing */
 #define VMM_PAGES 192u    /* the vmm's image, stack, heap, tables; it uses less */
 #define VCPU_PAGES 8u     /* of hv, for each vCPU */
 #define VM_PAGES 48u      /* of hv, for each VM */
+#define DISK_PAGES 48u    /* of ours, for each disk: requests under way */
 #define TABLE_SPAN 512u   /* pages that one page-table page maps */
 #define LOW_PAGES (HV_GPA_HOLE / HV_PAGE_SIZE)
 #define HIGH_PAGE (HV_GPA_HOLE_END / HV_PAGE_SIZE)
@@ -82,10 +85,12 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 {
 	struct hv_host_info host;
 	uint64_t taken, spare;
+	uint64_t io_pages = devices_io_pages(spec);
 	uint64_t overhead = VM_PAGES + spec->vcpus * VCPU_PAGES + table_pages(run->ram_pages) +
-			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES +
-			    devices_io_pages(spec);
+			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES + io_pages;
 
+	if (io_pages) /* mapped here, too */
+		overhead += table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
 	host_info(&host);
 	if (host.virt == HV_VIRT_NONE)
 		return ops_fail(e, OPS_NO_VIRT, NULL,
@@ -120,6 +125,7 @@ static int make_vm(struct vm_run *run, const struct vm_spec *spec, struct ops_er
 		.console = run->vm->console.mem,
 		.state_bit = run->bits->state,
 		.console_bit = run->bits->console,
+		.io_bit = vmio_bit(run->io),
 	};
 	struct hv_vm_info info;
 	uint64_t handle = 0;
@@ -224,9 +230,44 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 	if (attach_pages(run, HV_SLOT_CONFIG, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE, &config, e))
 		return -1;
 	run->config = config;
-	if (io_pages && attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->io, e))
+	devices_layout(&run->vm->spec, run->config);
+	if (io_pages &&
+	    attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e))
 		return -1;
 	return 0;
+}
+
+/* ---- disks and NICs ---- */
+
+static int io_make(struct vm_run *run, struct ops_error *e)
+{
+	if (!devices_io_pages(&run->vm->spec))
+		return 0;
+	run->io = vmio_make();
+	return run->io ? 0 : ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
+}
+
+/* The next part of the guest's memory, for drives and networks to reach. *done: all of it. */
+static int io_open_step(struct vm_run *run, bool *done, struct ops_error *e)
+{
+	uint64_t mem;
+	int r = 0;
+
+	if (!run->mem)
+		r = guest_mem_make(run->ram_pages, &run->mem);
+	if (r == 0)
+		r = hv_vm_slot(run->hv_vm, HV_SLOT_RAM, &mem);
+	if (r)
+		return ops_fail_hv(e, r, "mapping the VM's memory");
+	r = guest_mem_step(run->mem, (uint32_t)mem, done);
+	hv_handle_close((uint32_t)mem);
+	if (r)
+		return ops_fail_hv(e, r, "mapping the VM's memory");
+	if (!*done)
+		return 0;
+	vmio_open(run->io, run->area, run->mem);
+	run->mem = NULL;
+	return networks_attach(run->vm, e);
 }
 
 static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_error *e)
@@ -247,6 +288,8 @@ static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_e
 	if (r)
 		return ops_fail_hv(e, r, "making the VM's device program");
 	run->prog = (uint32_t)prog;
+	if (run->io)
+		vmio_vmm(run->io, run->prog);
 	return 0;
 }
 
@@ -278,6 +321,7 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	c->test_hooks = run_test_hooks;
 	c->epoch_at_zero_ns = host_utc_ns(0);
 	devices_layout(spec, c);
+	vmdisks_layout(run, c);
 	if (grant_image(run, 0, &c->kernel, spec->kernel, e))
 		return -1;
 	for (unsigned i = 1; i < run->n_pinned; i++) {
@@ -328,6 +372,18 @@ static void run_step(void *ctx)
 	}
 	if (r == 0 && !run->status)
 		r = attach_all(run, &e);
+	if (r == 0 && run->io && !vmio_mem(run->io)) {
+		r = io_open_step(run, &done, &e);
+		if (r == 0 && !done) {
+			loop_defer(&run->job);
+			return;
+		}
+	}
+	if (r == 0 && run->io) {
+		r = vmdisks_open_step(run, &done, &e);
+		if (r == 0 && !done)
+			return; /* the job comes again */
+	}
 	if (r == 0 && run->restore) {
 		r = restore_step(run, &done, &e);
 		if (r == 0 && !done) {
@@ -369,7 +425,7 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	run->job.fn = run_step;
 	run->job.ctx = run;
 	vm->run = run;
-	if (pin_images(run, &vm->spec, e) || check_host(run, &vm->spec, e) ||
+	if (pin_images(run, &vm->spec, e) || check_host(run, &vm->spec, e) || io_make(run, e) ||
 	    console_open(&vm->console, e) || keep_vm_console(vm, e) || make_vm(run, &vm->spec, e)) {
 		run_end(vm);
 		return -1;
@@ -385,10 +441,12 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 /* ---- taking over, and a vmm after a vmm ---- */
 
 /* prog: its vmm, 0: none lives. */
-static int adopt_vmm(uint32_t hv_vm, const struct run_bits *bits, uint32_t *prog)
+static int adopt_vmm(uint32_t hv_vm, const struct run_bits *bits, uint32_t io_bit, uint32_t *prog)
 {
-	const struct hv_vm_adopt in = {
-		.state_bit = bits->state, .console_bit = bits->console, .death_bit = bits->death};
+	const struct hv_vm_adopt in = {.state_bit = bits->state,
+				       .console_bit = bits->console,
+				       .io_bit = io_bit,
+				       .death_bit = bits->death};
 	uint64_t handle = 0;
 	int r = hv_vm_adopt(hv_vm, &in, &handle);
 
@@ -400,7 +458,7 @@ void run_discard(uint32_t hv_vm, const struct run_bits *bits)
 {
 	uint32_t prog;
 
-	if (adopt_vmm(hv_vm, bits, &prog) == 0 && prog) {
+	if (adopt_vmm(hv_vm, bits, vmio_bit(NULL), &prog) == 0 && prog) {
 		(void)hv_prog_destroy(prog);
 		hv_handle_close(prog);
 	}
@@ -410,22 +468,43 @@ void run_discard(uint32_t hv_vm, const struct run_bits *bits)
 
 static int adopt(struct vm_run *run, struct ops_error *e)
 {
-	int r = adopt_vmm(run->hv_vm, run->bits, &run->prog);
+	int r = adopt_vmm(run->hv_vm, run->bits, vmio_bit(run->io), &run->prog);
 
 	if (r)
 		return ops_fail_hv(e, r, "taking over the VM");
 	if (!run->prog)
 		return start_vmm(run, e); /* it died while nobody looked */
+	if (run->io) {
+		vmio_vmm(run->io, run->prog);
+		vmio_look(run->io);
+	}
 	/* Of a command that it may not have been told of. It may be dying just now: that is told to this instance. */
 	(void)hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
 	return 0;
+}
+
+static int io_take_over(struct vm_run *run, struct ops_error *e)
+{
+	uint64_t pages = devices_io_pages(&run->vm->spec);
+	bool done = false;
+
+	if (!pages)
+		return 0;
+	run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
+	if (!run->area)
+		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
+	if (io_make(run, e))
+		return -1;
+	while (!done)
+		if (io_open_step(run, &done, e))
+			return -1;
+	return vmdisks_take_over(run, e);
 }
 
 int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
 		  struct ops_error *e)
 {
 	struct vm_run *run = calloc(1, sizeof(*run));
-	uint64_t io_pages = devices_io_pages(&vm->spec);
 
 	if (!run)
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
@@ -437,14 +516,12 @@ int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, ui
 	vm->run = run;
 	run->status = run_map(run, HV_SLOT_SURVIVOR, 0, VMM_SURVIVOR_PAGES, HVP_READ);
 	run->config = run_map(run, HV_SLOT_CONFIG, 0, VMM_CONFIG_PAGES, HVP_READ | HVP_WRITE);
-	if (io_pages)
-		run->io = run_map(run, HV_SLOT_IO, 0, io_pages, HVP_READ | HVP_WRITE);
-	if (!run->status || !run->config || (io_pages && !run->io))
+	if (!run->status || !run->config)
 		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's shared pages are not there");
 	console_connect(&vm->console, hv_vm);
 	mirror_attach(&vm->console, vm->spec.name);
 	mirror_skip(&vm->console);
-	return pin_images(run, &vm->spec, e) || adopt(run, e) ? -1 : 0;
+	return pin_images(run, &vm->spec, e) || io_take_over(run, e) || adopt(run, e) ? -1 : 0;
 }
 
 int run_revive(struct vm *vm, struct ops_error *e)
@@ -457,6 +534,8 @@ int run_revive(struct vm *vm, struct ops_error *e)
 	oldest = &run->deaths[run->n_deaths % RUN_DEATHS];
 	hv_handle_close(run->prog);
 	run->prog = 0;
+	if (run->io)
+		vmio_vmm(run->io, 0);
 	if (!run_no_budget && run->n_deaths >= RUN_DEATHS && now - *oldest < RUN_DEATHS_NS)
 		return ops_fail(e, OPS_INTERNAL, NULL, "it died %u times within a minute",
 				RUN_DEATHS);
@@ -485,8 +564,12 @@ void run_end(struct vm *vm)
 		hv_vm_destroy(run->hv_vm);
 		hv_handle_close(run->hv_vm);
 	}
-	if (run->io)
-		rt_mem_unmap(run->io, devices_io_pages(&vm->spec));
+	vmdisks_end(run);
+	vmio_close(run->io);
+	if (run->mem)
+		guest_mem_put(run->mem);
+	if (run->area)
+		rt_mem_unmap(run->area, devices_io_pages(&vm->spec));
 	if (run->config)
 		rt_mem_unmap(run->config, VMM_CONFIG_PAGES);
 	if (run->status)

@@ -10,6 +10,8 @@
 #ifndef OPS_START_H
 #define OPS_START_H
 
+#include "ctrl-kernel/backend/netdev.h"
+#include "ctrl-kernel/backend/vdisk.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/vms.h"
 
@@ -29,9 +31,21 @@ struct vm_run {
 	unsigned n_deaths;
 	uint32_t ram; /* [owns] until the VM holds it */
 	uint64_t ram_pages, mapped_pages;
-	uint64_t promised_pages;         /* of its RAM: passed the check, not yet taken */
-	struct vmm_config *config;       /* [owns] mapping */
-	void *io;                        /* [owns] mapping of the I/O area; NULL: it needs none */
+	uint64_t promised_pages;           /* of its RAM: passed the check, not yet taken */
+	struct vmm_config *config;         /* [owns] mapping */
+	void *area;                        /* [owns] mapping of the I/O area; NULL: it needs none */
+	struct vmio *io;                   /* [owns] what is behind it; the same */
+	struct guest_mem *mem;             /* [owns] until io has it */
+	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's */
+	/* vmdisks.h: */
+	struct {
+		struct vdisk *vdisk; /* [borrows] io's; NULL: not made yet */
+		struct blkdev *dev;  /* [borrows] behind it; NULL: nothing, or not yet */
+	} disks[VMM_DISKS_MAX];
+	unsigned n_disks;                /* that are made */
+	struct loop_timer retry;         /* of those that are not there yet */
+	uint64_t disks_deadline;         /* until then requests wait for them */
+	bool disks_late;                 /* it has passed */
 	const struct vmm_status *status; /* [owns] mapping; the vmm may write anything there */
 	uint32_t seen_changes, seen_resets;
 	unsigned n_pinned;

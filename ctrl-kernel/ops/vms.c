@@ -12,6 +12,7 @@
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/lifecycle.h"
+#include "ctrl-kernel/ops/networks.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
@@ -209,7 +210,8 @@ static int define(const struct vm_spec *spec, const uint8_t uuid[16], bool there
 	memcpy(vm->uuid, uuid, sizeof(vm->uuid));
 	vm->keep = KEEP_NONE;
 	vm_set_state(vm, VM_DEFINED, "defined", "not started yet");
-	if (devices_complete(&vm->spec, vm->uuid, e) || keep_vm(vm, e)) {
+	if (devices_complete(&vm->spec, vm->uuid, e) || networks_check(&vm->spec, e) ||
+	    keep_vm(vm, e)) {
 		free(vm);
 		return -1;
 	}
@@ -252,7 +254,7 @@ int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e)
 
 	if (strcmp(next.name, vm->spec.name) != 0)
 		return ops_fail(e, OPS_INVALID, "name", "a VM keeps its name");
-	if (devices_complete(&next, vm->uuid, e))
+	if (devices_complete(&next, vm->uuid, e) || networks_check(&next, e))
 		return -1;
 	if (vm->run && !same_machine(&vm->spec, &next))
 		return ops_fail(e, OPS_WRONG_STATE, NULL,

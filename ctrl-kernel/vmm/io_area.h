@@ -17,8 +17,9 @@
  * doubled. The area of a VM that starts or is restored is zero: whatever was in flight is submitted again.
  *
  * Neither side trusts the other: the control kernel copies a record once and checks the copy against this VM's memory and
- * rights, and keeps what is under way in memory of its own; the vmm takes a result as a number. For frames the order of
- * completion counts: `order` has it; a control kernel that takes over tells there of all that is not under way, once more.
+ * rights, and keeps what is under way in memory of its own; the vmm takes a result as a number. For frames the order
+ * counts: `asked` has that of submitting, `order` that of completion; a control kernel that takes over tells in `order` of
+ * all that is not under way, once more.
  */
 #ifndef VMM_IO_AREA_H
 #define VMM_IO_AREA_H
@@ -42,7 +43,29 @@ enum io_op { /* of a disk */
 	     IO_WRITE_ZEROES = 4,
 };
 
-enum io_result { /* of a disk's request; of a frame: bytes, 0: not delivered */
+enum io_nic_mode { /* what the guest's driver takes */
+		   IO_NIC_ON = 1,
+		   IO_NIC_MERGE = 2, /* one frame in several buffers */
+		   IO_NIC_CSUM = 4,  /* frames whose sums are left to it */
+		   IO_NIC_TSO4 = 8,  /* frames that are to be split */
+		   IO_NIC_TSO6 = 16,
+		   IO_NIC_PROMISCUOUS = 32,
+};
+
+/*
+ * What became of a receive buffer; 0: nothing was received into it. `place`: how many buffers of the same frame are before
+ * it; `number`: of the frame, so that pieces of two are never taken for one, whatever `order` says after a death.
+ */
+#define IO_FRAME(bytes, place, number, last)                                                       \
+	((uint32_t)(bytes) | (uint32_t)(place) << 17 | ((uint32_t)(number)&255u) << 23 |           \
+	 (uint32_t)(last) << 31)
+#define IO_FRAME_BYTES(result) ((result)&0x1ffffu)
+#define IO_FRAME_PLACE(result) ((result) >> 17 & 63u)
+#define IO_FRAME_NUMBER(result) ((result) >> 23 & 255u)
+#define IO_FRAME_LAST (1u << 31)
+#define IO_FRAME_BUFFERS 64u /* at most */
+
+enum io_result { /* of a disk's request; of a frame that is sent: bytes, 0: it was none */
 		 IO_OK = 0,
 		 IO_ERROR = 1,
 		 IO_UNSUPPORTED = 2,
@@ -51,22 +74,32 @@ enum io_result { /* of a disk's request; of a frame: bytes, 0: not delivered */
 struct io_record {
 	uint32_t op; /* enum io_op; 0 for frames */
 	uint32_t n_segs;
-	uint64_t offset; /* bytes; of a disk */
-	uint64_t bytes;  /* READ, WRITE, frames: the sum of the segments */
-	uint64_t reserved;
+	uint64_t offset;     /* bytes; of a disk */
+	uint64_t bytes;      /* READ, WRITE, frames: the sum of the segments */
+	uint64_t own;        /* the vmm's: what it, or the next one, needs to complete the chain */
 	struct io_seg seg[]; /* as many as the record has room for */
 };
 
 struct io_queue {
 	/* the vmm's */
 	uint64_t submitted[IO_WORDS];
-	uint64_t reserved[IO_WORDS];
+	uint64_t
+		cancel; /* 1: the device is being reset; what is not under way at ctrl comes back at once, undone */
+	uint32_t asked_tail; /* entries of `asked` ever written; stored behind `submitted` */
+	uint32_t mode;       /* of a NIC's receive queue 0: enum io_nic_mode */
+	uint64_t reserved[IO_WORDS - 2];
 	/* the control kernel's */
 	uint64_t done[IO_WORDS];
 	uint32_t order_tail; /* entries of `order` ever written; stored behind `done` */
-	uint32_t reserved2[7];
+	uint32_t
+		frames; /* frames in several buffers that were ever begun: the number of the next */
+	uint32_t watched; /* 1: it looks at `submitted` again by itself, and need not be told */
+	uint32_t reserved2[5];
 	uint16_t order[IO_ENTRIES_MAX];  /* numbers of records, as they were done */
-	uint32_t result[IO_ENTRIES_MAX]; /* enum io_result, or bytes */
+	uint32_t result[IO_ENTRIES_MAX]; /* enum io_result; of a received frame: IO_FRAME() */
+	/* the vmm's */
+	uint16_t asked
+		[IO_ENTRIES_MAX]; /* numbers of records, as they were submitted: a hint, for frames */
 };
 _Static_assert(sizeof(struct io_queue) <= 4096, "a page");
 

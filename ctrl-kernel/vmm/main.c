@@ -18,7 +18,7 @@ int main(void);
 static void test_crash(void)
 {
 	if (the_vm.config->test_hooks)
-		*(volatile uint64_t *)(VMM_RAM_VA / 2) = 0; /* nothing is ever mapped there */
+		*(volatile uint64_t *)(VMM_IO_VA / 2) = 0; /* nothing is ever mapped there */
 }
 
 static uint64_t next_random(uint64_t *x) /* xorshift64 */
@@ -92,6 +92,16 @@ static void doorbells_take(void *unused)
 		virtio_doorbells(word);
 }
 
+/* Something of the I/O area has come back, or ctrl has changed something about a device. A reset may have waited for it. */
+static void io_take(void *unused)
+{
+	(void)unused;
+	if (the_status->phase > VMM_RUNNING)
+		return;
+	virtio_io();
+	vm_boot_go_on();
+}
+
 /* ---- standing still while the VM is saved ---- */
 
 static void nothing(void *unused)
@@ -99,19 +109,21 @@ static void nothing(void *unused)
 	(void)unused;
 }
 
-static void on_guest(loop_fn park, loop_fn bells)
+static void on_guest(loop_fn park, loop_fn bells, loop_fn io)
 {
 	loop_bit_free(VMM_EVENT_PARK);
 	loop_bit_free(VMM_EVENT_DOORBELL);
+	loop_bit_free(VMM_EVENT_IO);
 	loop_bit_set(VMM_EVENT_PARK, park, NULL);
 	loop_bit_set(VMM_EVENT_DOORBELL, bells, NULL);
+	loop_bit_set(VMM_EVENT_IO, io, NULL);
 }
 
 /* Between two events nothing is half-done; from here on nothing is begun. */
 static void be_quiet(uint32_t seq)
 {
 	the_vm.quiet = true;
-	on_guest(nothing, nothing);
+	on_guest(nothing, nothing, nothing);
 	the_status->quiet = seq;
 	vm_tell();
 }
@@ -123,13 +135,14 @@ static void go_on(void)
 
 	the_vm.quiet = false;
 	the_status->quiet = 0;
-	on_guest(park_scan, doorbells_take);
+	on_guest(park_scan, doorbells_take, io_take);
 	doorbells_take(NULL); /* a bell that is still set is not announced again */
 	if (the_status->phase == VMM_RUNNING && !resumed)
 		virtio_resume(&the_vm);
 	else if (the_status->phase == VMM_RUNNING)
 		virtio_doorbells(~0ull);
 	resumed = true;
+	io_take(NULL);
 	park_scan(NULL);
 }
 

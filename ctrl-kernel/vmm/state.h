@@ -25,7 +25,7 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 4u
+#define STATE_VERSION 5u
 
 #define PCI_SLOTS 16u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
@@ -64,6 +64,8 @@ struct pci_state {        /* pci.c */
  *	take:      log = {avail + 1, used, head, TAKEN}        -> bit `head` set
  *	complete:  used ring entry, log = {avail, used + 1, head, COMPLETED}
  *	                                                       -> bit `head` clear, used->idx in guest memory = used + 1
+ *	n at once: used ring entries, heads to virtio_state.batch, log = {avail, used + n, n, BATCH}
+ *	                                                       -> bits clear, used->idx = used + n, log = {.., NONE}
  *
  * Before the store the step has not happened: the chain is still to be taken, the request still in flight (done again,
  * which its device allows), its used ring entry not seen by anybody. After it, it has: an instance that comes next
@@ -105,6 +107,7 @@ struct virtio_device_state {
 
 struct virtio_state {
 	struct virtio_device_state device[PCI_SLOTS]; /* by slot; zero where there is none */
+	uint16_t batch[VIRTIO_QUEUE_SIZE_MAX]; /* of the queue, at most one, whose log says BATCH */
 };
 
 struct vmm_state {

@@ -258,15 +258,14 @@ static bool images_load(struct boot_output *out, char why[BOOT_WHY_MAX])
 	return ok;
 }
 
-/* From a VM that is STOPPED and in power-on state. The other vCPUs wait for INIT and SIPI by themselves. */
+/* From a VM that is STOPPED and in power-on state, with its devices reset. The other vCPUs wait for INIT and SIPI by
+ * themselves. */
 static bool boot(char why[BOOT_WHY_MAX])
 {
 	struct boot_output out;
 	int r;
 
 	loop_long_turn();
-	for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
-		devices[i].reset(&the_vm);
 	if (!images_load(&out, why))
 		return false;
 	if (!tables_build(&ram, the_vm.config->vcpus, dsdt_aml, dsdt_aml_bytes))
@@ -288,16 +287,40 @@ static void tell_running(void)
 	phase_set(VMM_RUNNING);
 }
 
+static bool reset_waits;
+
+/* Not before all that is under way has ended: it may be a read, and guest memory gets the boot image. */
 static void boot_and_tell(void)
 {
 	char why[BOOT_WHY_MAX];
 
+	reset_waits = virtio_resetting();
+	if (reset_waits)
+		return;
 	if (!boot(why)) {
 		fail(why);
 		return;
 	}
 	the_vm.state->boot = BOOT_DONE;
 	tell_running();
+}
+
+static void devices_reset(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
+		devices[i].reset(&the_vm);
+}
+
+static void boot_from_reset(void)
+{
+	devices_reset();
+	boot_and_tell();
+}
+
+void vm_boot_go_on(void)
+{
+	if (reset_waits)
+		boot_and_tell();
 }
 
 static void reset(void)
@@ -310,7 +333,7 @@ static void reset(void)
 		fail("the VM cannot be reset");
 		return;
 	}
-	boot_and_tell();
+	boot_from_reset();
 }
 
 /* ctrl ends this program as soon as it hears of it: so the status stands before the VM's stop tells it. */
@@ -351,5 +374,5 @@ void vm_start(void)
 	else if (rt_info()->instance > 1)
 		reset(); /* the instance before died on the way */
 	else
-		boot_and_tell();
+		boot_from_reset();
 }

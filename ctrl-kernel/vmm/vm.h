@@ -51,6 +51,8 @@ void virtio_reset(struct vm *vm);
 /* Goes on where the instance before left off; when the VM's other devices are there. */
 void virtio_resume(struct vm *vm);
 void virtio_doorbells(uint64_t word); /* hv_vm_page.doorbells, taken */
+void virtio_io(void);                 /* VMM_EVENT_IO */
+bool virtio_resetting(void); /* a device that was reset has something under way: it is not over */
 /* Could an instance have left that? Else false and why. */
 #define VIRTIO_WHY_MAX 64u
 bool virtio_state_check(const struct virtio_state *s, char why[VIRTIO_WHY_MAX]);
@@ -60,6 +62,7 @@ void vm_attach(void); /* maps the VM and claims its devices; finds what an insta
 void vm_tell(void);   /* the VM's owner: the status has changed */
 void vm_start(void);  /* boots it, unless it runs */
 void vm_carry_out(enum vm_request what);
+void vm_boot_go_on(void); /* a reset that waited for devices, if they are ready */
 extern struct vm the_vm;
 extern struct vmm_status *the_status;
 extern volatile struct hv_vm_page *the_page;

@@ -8,6 +8,11 @@
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/vdisk.c
+// SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/vmdisks.c
+// SRC: ctrl-kernel/api/vmdisk_api.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
@@ -25,6 +30,10 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
+// SRC: ctrl-kernel/backend/netdev.c ctrl-kernel/api/network_api.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
+// SRC: net/netconf.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/http_parse.c
 // SRC: ctrl-kernel/api/buf.c

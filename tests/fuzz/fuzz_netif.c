@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+// SRC: net/checksum.c
+// SRC: net/fdb.c
 // SRC: net/frame.c
+// SRC: net/dhcpd.c
+// SRC: net/nat.c
+// SRC: net/nat_flow.c
+// SRC: net/nat_host.c
+// SRC: net/nat_packet.c
 // SRC: net/net.c
 // SRC: net/netconf.c
 // SRC: net/netif.c
+// SRC: net/packet.c
 // SRC: net/random.c
+// SRC: net/spoof.c
+// SRC: net/switch.c
 // SRC: net/tcp.c
 // SRC: net/timers.c
 // SRC: ctrl-kernel/loop/loop.c
 // SRC: build/deps/src/lwip/src/core/def.c
+// SRC: build/deps/src/lwip/src/core/dns.c
 // SRC: build/deps/src/lwip/src/core/inet_chksum.c
 // SRC: build/deps/src/lwip/src/core/init.c
 // SRC: build/deps/src/lwip/src/core/ip.c

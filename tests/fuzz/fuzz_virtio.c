@@ -2,17 +2,22 @@
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/io.c
+// SRC: ctrl-kernel/vmm/virtio/net.c
 // SRC: ctrl-kernel/vmm/virtio/rng.c
 // SRC: ctrl-kernel/vmm/virtio/csprng.c
 // SRC: ctrl-kernel/vmm/bus.c
 // SRC: ctrl-kernel/vmm/pci.c
 // SRC: ctrl-kernel/vmm/guest.c
+// SRC: ctrl-kernel/backend/ioqueue.c
 // SRC: ctrl-kernel/rt/fmt.c
 /*
  * Any accesses to a virtio device's registers and configuration, with any rings in memory, and new instances in between. The
  * driver has done its part at the begin, so that a few bytes reach the queue. After each step: what the next instance
- * would find is in order, and a turn is bounded.
+ * would find is in order, and a turn is bounded. The first byte chooses the device: the generator, or a disk whose requests a
+ * control kernel carries out, or says so.
  */
 #include <stdio.h>
 #include <stdarg.h>
@@ -27,7 +32,11 @@ static void check(int ok)
 /* The fakes are cmocka's guests elsewhere. */
 #define assert_non_null(p) check((p) != NULL)
 #define fail_msg(...) abort()
+static unsigned slot;
+#define SLOT slot
 #include "tests/unit/virtio_fakes.h"
+
+#include "ctrl-kernel/backend/ioqueue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -67,6 +76,20 @@ static void memory(struct input *in)
 	kept->ram[at] = (uint8_t)take(in, 1);
 }
 
+/* In any order, with any result; some stay under way. */
+static void ctrl_works(struct input *in)
+{
+	static struct ioqueue back;
+	static struct io_request request;
+	unsigned from = (unsigned)take(in, 1) % IO_DISK_ENTRIES, i;
+
+	ioqueue_attach(&back, (struct io_queue *)(void *)kept->area, IO_DISK_ENTRIES,
+		       IO_DISK_RECORD);
+	while (ioqueue_take(&back, &from, &i, &request))
+		ioqueue_finish(&back, i, (uint32_t)take(in, 1) & 3);
+	virtio_io();
+}
+
 static void step(struct input *in)
 {
 	uint8_t what = (uint8_t)take(in, 1);
@@ -100,6 +123,8 @@ static void step(struct input *in)
 		break;
 	case TURN:
 		turn();
+		if (write)
+			ctrl_works(in);
 		break;
 	case STATUS_AGAIN:
 		driver_start(take(in, 1) << 28, write);
@@ -111,6 +136,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = {data, size};
 	char why[VIRTIO_WHY_MAX];
 
+	slot = take(&in, 1) & 1 ? 4 : 1;
+	config.disks[0] = (struct vmm_disk){.present = 1,
+					    .queues = 1,
+					    .bytes = 1 << 20,
+					    .sector_bytes = 512,
+					    .physical_bytes = 512,
+					    .discard_max = 1 << 20};
 	power_on();
 	driver_start(take(&in, 1) << 28, true);
 	for (unsigned n = 0; in.left && n < 400; n++) {

@@ -14,6 +14,8 @@ NAMES = {
     bench.memory: ["host_kib", "guest_kib"],
     bench.create: ["create_minstr"],
     bench.linux: ["linux_ms"],
+    bench.linux_read: ["linux_read"],
+    bench.network: ["ping_gateway_us", "ping_guest_us", "tcp_per_kib"],
     bench.image: ["image_kib"],
 }
 

@@ -174,7 +174,7 @@ def test_refused(tmp_path):
 
 def resigned(data, vcpus=1):
     memory = struct.unpack_from("<Q", data, 24)[0]
-    first = (2 + vcpus + 4 + -(-memory // PAGE // (8 * PAGE))) * PAGE
+    first = (2 + vcpus + 6 + -(-memory // PAGE // (8 * PAGE))) * PAGE
     zeroed = data[:SUM_AT] + bytes(32) + data[SUM_AT + 32:first]
     return data[:SUM_AT] + hashlib.sha256(zeroed).digest() + data[SUM_AT + 32:]
 

@@ -13,7 +13,9 @@
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/rt/rt.h"
+#include "net/nat.h"
 #include "net/net.h"
+#include "net/nic.h"
 #include "tests/unit/fakecrash.h"
 #include "tests/unit/fakeupgrade.h"
 #include "tests/unit/fake_log.h"
@@ -32,7 +34,7 @@ struct fake_object {
 	uint64_t pages;
 	uint32_t flags;
 	struct fake_vm vm;
-	uint32_t state_bit, console_bit;
+	uint32_t state_bit, console_bit, io_bit;
 	struct fake_object *slots[HV_SLOTS];
 	struct fake_object *ram; /* mapped */
 	struct hv_prog_info prog;
@@ -195,6 +197,7 @@ static struct hv_result vm_create(const struct hv_vm_create *in)
 	memcpy(o->vm.name, in->name, sizeof(o->vm.name));
 	o->state_bit = in->state_bit;
 	o->console_bit = in->console_bit;
+	o->io_bit = in->io_bit;
 	o->slots[HV_SLOT_CONSOLE] = console;
 	console->refs++;
 	last_vm = o;
@@ -451,6 +454,11 @@ struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t
 		return result(vm_attach(a, b, c), 0);
 	case HVC_VM_CONTROL:
 		return result(vm_control(a, b), 0);
+	case HVC_VM_SLOT:
+		o = handle_get(a, VM);
+		if (!o || b >= HV_SLOTS || !o->slots[b])
+			return result(-HVE_NOENT, 0);
+		return result(0, handle_new(o->slots[b], HVR_ALL));
 	}
 	return call_more(n, a, b, c);
 }
@@ -523,111 +531,8 @@ void rt_mem_unmap(void *va, uint64_t pages)
 	abort();
 }
 
-/* ---- loop ---- */
-
-static struct {
-	loop_fn fn;
-	void *ctx;
-} bits[HV_EVENT_BITS];
-static struct loop_timer *timers;
-static struct loop_job *jobs;
-
-int loop_bit_alloc(loop_fn fn, void *ctx)
-{
-	for (int i = HV_EVENT_BITS - 1; i >= 0; i--) {
-		if (bits[i].fn)
-			continue;
-		bits[i].fn = fn;
-		bits[i].ctx = ctx;
-		return i;
-	}
-	return -1;
-}
-
-void loop_timer_init(struct loop_timer *t, loop_fn fn, void *ctx)
-{
-	*t = (struct loop_timer){.fn = fn, .ctx = ctx};
-}
-
-void loop_timer_cancel(struct loop_timer *t)
-{
-	struct loop_timer **at = &timers;
-
-	if (!t->armed)
-		return;
-	while (*at != t)
-		at = &(*at)->next;
-	*at = t->next;
-	t->armed = false;
-}
-
-void loop_timer_set(struct loop_timer *t, uint64_t delay_ns)
-{
-	loop_timer_cancel(t);
-	t->deadline_ns = now_ns + delay_ns;
-	t->armed = true;
-	t->next = timers;
-	timers = t;
-}
-
-void loop_defer(struct loop_job *j)
-{
-	struct loop_job **at = &jobs;
-
-	if (j->queued)
-		return;
-	while (*at)
-		at = &(*at)->next;
-	j->queued = true;
-	j->next = NULL;
-	*at = j;
-}
-
-void fake_turn(void)
-{
-	struct loop_job *j = jobs;
-	uint64_t word = events;
-
-	jobs = NULL;
-	events = 0;
-	while (j) {
-		struct loop_job *next = j->next;
-
-		j->queued = false;
-		j->fn(j->ctx);
-		j = next;
-	}
-	for (unsigned i = 0; i < HV_EVENT_BITS; i++)
-		if ((word & 1ull << i) && bits[i].fn)
-			bits[i].fn(bits[i].ctx);
-}
-
-void fake_loop(void)
-{
-	while (jobs || events)
-		fake_turn();
-}
-
-static struct loop_timer *timer_due(void)
-{
-	struct loop_timer *t = timers;
-
-	while (t && t->deadline_ns > now_ns)
-		t = t->next;
-	return t;
-}
-
-void fake_advance(uint64_t ns)
-{
-	struct loop_timer *t;
-
-	now_ns += ns;
-	for (unsigned i = 0; i < 1000 && (t = timer_due()); i++) {
-		loop_timer_cancel(t);
-		t->fn(t->ctx);
-	}
-	fake_loop();
-}
+#include "tests/unit/fakeguestmem.h"
+#include "tests/unit/fakeloop.h"
 
 /* ---- the tests' side ---- */
 
@@ -733,6 +638,16 @@ struct fake_vm *fake_vm(void)
 struct vmm_status *fake_status(void)
 {
 	return (struct vmm_status *)last_vm->slots[HV_SLOT_SURVIVOR]->data;
+}
+
+void *fake_area(void)
+{
+	return last_vm->slots[HV_SLOT_IO]->data;
+}
+
+void fake_io(void)
+{
+	events |= 1ull << last_vm->io_bit;
 }
 
 const struct vmm_config *fake_config(void)

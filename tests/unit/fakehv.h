@@ -46,6 +46,8 @@ bool fake_failed(void); /* it did */
 struct fake_vm *fake_vm(void);
 struct vmm_status *fake_status(void);
 const struct vmm_config *fake_config(void);
+void *fake_area(void); /* its I/O area */
+void fake_io(void);    /* its vmm says that something is submitted there: event */
 /* A record of hv; crashes are numbered from 1 in the order of these calls. */
 void fake_crash(const struct hv_crash *crash);
 void fake_status_raise(void);                               /* changes + 1, event */

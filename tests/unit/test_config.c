@@ -4,6 +4,11 @@
 // SRC: ctrl-kernel/ops/lasting.c
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/vdisk.c
+// SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/vmdisks.c
+// SRC: ctrl-kernel/api/vmdisk_api.c
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
@@ -22,6 +27,10 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
+// SRC: ctrl-kernel/backend/netdev.c ctrl-kernel/api/network_api.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
+// SRC: net/netconf.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/config.c
 // SRC: ctrl-kernel/api/http_parse.c
@@ -170,7 +179,7 @@ static void test_partly_bad(void **state)
 					       "    " VM("good") "},\n"
 								 "    7\n"
 								 "  ],\n"
-								 "  \"networks\": []\n"
+								 "  \"pools\": []\n"
 								 "}\n");
 	expect_note(0, 3, "/vms/0/memory");
 	expect_note(1, 3, "/vms/0/boot");
@@ -179,7 +188,7 @@ static void test_partly_bad(void **state)
 	expect_note(4, 12, "/vms/4/boot/kernel");
 	expect_note(5, 13, "there is a VM \"good\" already");
 	expect_note(6, 14, "/vms/6");
-	expect_note(7, 16, "/networks");
+	expect_note(7, 16, "/pools");
 	assert_int_equal(notes(), 8);
 	assert_non_null(vm_find("good"));
 	assert_null(vm_first()->next);

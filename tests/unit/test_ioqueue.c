@@ -232,6 +232,33 @@ static void test_ctrl_lies(void **state)
 	none_done();
 }
 
+/* A reset: what has not been begun comes back undone, what has been is waited for. */
+static void test_stop(void **state)
+{
+	unsigned from = 0;
+
+	(void)state;
+	assert_true(io_stop(&io));
+	submit(1, 0);
+	take(&from, 1);
+	submit(2, 0);
+	assert_false(ioqueue_cancelled(&back));
+	assert_false(io_stop(&io));
+	assert_true(ioqueue_cancelled(&back));
+	attach_vmm(); /* dies, and the next does the reset again */
+	assert_false(ioqueue_cancelled(&back));
+	assert_false(io_stop(&io));
+	assert_true(ioqueue_cancelled(&back));
+	take(&from, 2);
+	ioqueue_finish(&back, 2, IO_ERROR);
+	expect_done(2, IO_ERROR);
+	assert_false(io_stop(&io));
+	ioqueue_finish(&back, 1, IO_OK);
+	expect_done(1, IO_OK);
+	assert_true(io_stop(&io));
+	assert_false(ioqueue_cancelled(&back));
+}
+
 static void test_segments(void **state)
 {
 	static struct vq_chain c = {.n_out = 2, .n_in = 3};
@@ -263,6 +290,58 @@ static void test_segments(void **state)
 	assert_int_equal(r->n_segs, IO_DISK_SEGS);
 }
 
+/* Frames are taken as they were submitted, not by number; and by number where the order is not known. */
+static void test_order_of_submitting(void **state)
+{
+	static const unsigned heads[] = {9, 70, 3, 8};
+	unsigned i;
+
+	(void)state;
+	for (unsigned n = 0; n < 4; n++)
+		submit(heads[n], n);
+	for (unsigned n = 0; n < 4; n++) {
+		assert_true(ioqueue_next(&back, &i, &request));
+		assert_int_equal(i, heads[n]);
+	}
+	assert_false(ioqueue_next(&back, &i, &request));
+	/* Not begun after all: it can be taken again. */
+	ioqueue_untake(&back, 3);
+	assert_true(ioqueue_waits(&back));
+	assert_true(ioqueue_next(&back, &i, &request));
+	assert_int_equal(i, 3);
+	/* A new instance of either side has missed what was said before, or says it wrongly. */
+	attach_ctrl();
+	area.q.asked_tail += 1000;
+	for (unsigned n = 0; n < 4; n++)
+		assert_true(ioqueue_next(&back, &i, &request));
+	assert_false(ioqueue_next(&back, &i, &request));
+	assert_false(ioqueue_waits(&back));
+}
+
+static void test_watched(void **state)
+{
+	(void)state;
+	assert_false(io_is_watched(&io));
+	ioqueue_watch(&back, true);
+	assert_true(io_is_watched(&io));
+	ioqueue_watch(&back, false);
+	assert_false(io_is_watched(&io));
+}
+
+/* The number of a frame in several buffers is not that of one that the instance before had begun. */
+static void test_frame_numbers(void **state)
+{
+	uint32_t first = ioqueue_frame(&back), result = IO_FRAME(65561, 63, first, true);
+
+	(void)state;
+	assert_int_equal(IO_FRAME_BYTES(result), 65561);
+	assert_int_equal(IO_FRAME_PLACE(result), 63);
+	assert_int_equal(IO_FRAME_NUMBER(result), first & 255);
+	assert_true(result & IO_FRAME_LAST);
+	attach_ctrl();
+	assert_int_equal(ioqueue_frame(&back), first + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,7 +350,11 @@ int main(void)
 		cmocka_unit_test_setup(test_vmm_dies, setup),
 		cmocka_unit_test_setup(test_vmm_lies, setup),
 		cmocka_unit_test_setup(test_ctrl_lies, setup),
+		cmocka_unit_test_setup(test_stop, setup),
 		cmocka_unit_test_setup(test_segments, setup),
+		cmocka_unit_test_setup(test_order_of_submitting, setup),
+		cmocka_unit_test_setup(test_watched, setup),
+		cmocka_unit_test_setup(test_frame_numbers, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,10 @@
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/io.c
+// SRC: ctrl-kernel/vmm/virtio/net.c
 // SRC: ctrl-kernel/vmm/virtio/rng.c
 // SRC: ctrl-kernel/vmm/virtio/csprng.c
 // SRC: ctrl-kernel/vmm/bus.c
@@ -568,11 +571,11 @@ static void test_check(void **state)
 	assert_true(virtio_state_check(s, why));
 	s->device[SLOT].queue[0].size = 3;
 	assert_false(virtio_state_check(s, why));
-	assert_string_equal(why, "virtio-rng: queue");
+	assert_string_equal(why, "virtio-rng at 00:01.0: queue");
 	s->device[SLOT].queue[0].size = QSIZE;
 	s->device[SLOT].status |= 0x800;
 	assert_false(virtio_state_check(s, why));
-	assert_string_equal(why, "virtio-rng: status");
+	assert_string_equal(why, "virtio-rng at 00:01.0: status");
 }
 
 int main(void)

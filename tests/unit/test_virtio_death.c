@@ -2,7 +2,10 @@
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/io.c
+// SRC: ctrl-kernel/vmm/virtio/net.c
 // SRC: ctrl-kernel/vmm/virtio/rng.c
 // SRC: ctrl-kernel/vmm/virtio/csprng.c
 // SRC: ctrl-kernel/vmm/bus.c
@@ -15,65 +18,8 @@
  */
 #define _GNU_SOURCE
 #include <stdio.h>
-#include <signal.h>
-#include <ucontext.h>
 
-#include "tests/unit/virtio_fakes.h"
-
-/* ---- the memory that survives is read-only, and each store to it comes through here ---- */
-
-static volatile long stores_left; /* until the instance dies; < 0: it lives */
-static volatile unsigned stores;
-static sigjmp_buf dead;
-
-static void guard(bool on)
-{
-	if (mprotect(kept, sizeof(*kept), on ? PROT_READ : PROT_READ | PROT_WRITE) != 0)
-		abort();
-}
-
-static void on_store(int signal, siginfo_t *info, void *context)
-{
-	uint8_t *at = info->si_addr;
-
-	if (at < (uint8_t *)kept || at >= (uint8_t *)(kept + 1))
-		abort();
-	guard(false);
-	if (stores_left-- == 0)
-		siglongjmp(dead, 1);
-	stores++;
-	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] |= 0x100; /* one step */
-}
-
-static void on_step(int signal, siginfo_t *info, void *context)
-{
-	guard(true);
-	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
-}
-
-/* fn, up to its n-th store. True: it died there. */
-static bool dies_at(long n, void (*fn)(void))
-{
-	struct sigaction store = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO};
-	struct sigaction step = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
-	struct sigaction old_segv, old_trap;
-	bool died = false;
-
-	sigaction(SIGSEGV, &store, &old_segv);
-	sigaction(SIGTRAP, &step, &old_trap);
-	stores_left = n;
-	stores = 0;
-	if (sigsetjmp(dead, 1) == 0) {
-		guard(true);
-		fn();
-		guard(false);
-	} else {
-		died = true;
-	}
-	sigaction(SIGSEGV, &old_segv, NULL);
-	sigaction(SIGTRAP, &old_trap, NULL);
-	return died;
-}
+#include "tests/unit/virtio_deaths.h"
 
 static void next_instance(void)
 {
@@ -245,9 +191,60 @@ static void test_death_in_isr(void **state)
 	assert_int_equal(isr_seen, 1);
 }
 
+/* ---- several chains at once ---- */
+
+static struct virtqueue batch_queue;
+
+static void batch_attach(void)
+{
+	batch_queue = (struct virtqueue){.s = &kept->state.virtio.device[SLOT].queue[0],
+					 .batch = kept->state.virtio.batch,
+					 .ram = &ram,
+					 .max = 64};
+	assert_true(vq_attach(&batch_queue, VIRTIO_RING_EVENT_IDX));
+}
+
+static void batch_complete(void)
+{
+	static const struct vq_done done[] = {{2, 64}, {0, 64}, {1, 64}};
+
+	vq_complete_batch(&batch_queue, done, 3);
+}
+
+/* Wherever it dies, the driver and the next instance see all three or none, and another queue's batch harms nobody. */
+static void test_death_in_batch(void **state)
+{
+	static struct vq_chain c;
+	unsigned none = 0, all = 0;
+	bool died = true;
+
+	(void)state;
+	for (long n = 0; died; n++) {
+		const struct virtio_queue_state *s;
+
+		power_on();
+		s = &kept->state.virtio.device[SLOT].queue[0];
+		three_chains(VIRTIO_RING_EVENT_IDX);
+		batch_attach();
+		for (unsigned i = 0; i < 3; i++)
+			assert_true(vq_take(&batch_queue, &c));
+		died = dies_at(n, batch_complete);
+		assert_true(used_idx() == 0 || used_idx() == 3);
+		batch_attach();
+		memset(kept->state.virtio.batch, 0xff, sizeof(kept->state.virtio.batch));
+		batch_attach();
+		none += used_idx() == 0;
+		all += used_idx() == 3;
+		assert_true((used_idx() == 0 && s->in_flight[0] == 7) ||
+			    (used_idx() == 3 && s->in_flight[0] == 0));
+	}
+	assert_true(none > 3 && all > 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_death_in_batch),
 		cmocka_unit_test(test_death_in_requests),
 		cmocka_unit_test(test_death_in_take_over),
 		cmocka_unit_test(test_death_in_registers),

@@ -17,7 +17,10 @@
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/io.c
+// SRC: ctrl-kernel/vmm/virtio/net.c
 // SRC: ctrl-kernel/vmm/virtio/rng.c
 // SRC: ctrl-kernel/vmm/virtio/csprng.c
 // SRC: ctrl-kernel/loop/loop.c

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operation layer's VMs against a fake hypervisor: lifecycle, errors at every step, nothing leaked. */
 // SRC: tests/unit/fakehv.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/vdisk.c
+// SRC: ctrl-kernel/backend/vmio.c
+// SRC: ctrl-kernel/ops/vmdisks.c
+// SRC: ctrl-kernel/storage/memdisk.c
+// SRC: ctrl-kernel/storage/request.c
 // SRC: ctrl-kernel/ops/autostart.c
+// SRC: ctrl-kernel/backend/netdev.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
@@ -19,124 +26,14 @@
 // SRC: ctrl-kernel/ops/restore.c
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
+// SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
+// SRC: net/netconf.c
 // SRC: ctrl-kernel/ops/modules.c
 // SRC: build/deps/src/mbedtls/library/sha256.c
 // SRC: build/deps/src/mbedtls/library/platform_util.c
 // FLAGS: -isystem build/deps/src/mbedtls/include '-DMBEDTLS_CONFIG_FILE="ctrl-kernel/mbedtls_config.h"'
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
-#include "tests/unit/fakehv.h"
-#include "ctrl-kernel/ops/autostart.h"
-#include "ctrl-kernel/ops/host.h"
-#include "ctrl-kernel/ops/images.h"
-#include "ctrl-kernel/ops/modules.h"
-#include "ctrl-kernel/ops/start.h"
-#include "ctrl-kernel/ops/vms.h"
-
-#define PAGES 100000u /* 390 MiB */
-
-static struct ops_error done_error;
-static unsigned done_count;
-
-static void done(void *ctx, const struct ops_error *e)
-{
-	(void)ctx;
-	done_count++;
-	done_error = e ? *e : (struct ops_error){0};
-}
-
-static void upload(const char *name, const char *text)
-{
-	struct stream *w;
-	struct image *image;
-	struct ops_error e;
-	bool replaced;
-
-	assert_int_equal(image_begin(name, STREAM_SIZE_UNKNOWN, &w, &e), 0);
-	assert_int_equal(stream_write(w, text, strlen(text), &e), 0);
-	assert_int_equal(image_commit(name, w, &image, &replaced, &e), 0);
-}
-
-static int setup(void **state)
-{
-	static bool once;
-
-	(void)state;
-	fake_reset(PAGES);
-	if (!once)
-		vms_init();
-	once = true;
-	run_test_hooks = false;
-	mirror_select("");
-	upload("kernel", "a kernel");
-	upload("initrd", "an initrd");
-	done_count = 0;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct ops_error e;
-
-	(void)state;
-	fake_fail(0, 0);
-	while (vm_first()) {
-		struct vm *vm = vm_first();
-
-		if (vm->run)
-			assert_int_equal(vm_stop(vm, &e), 0);
-		assert_int_equal(vm_delete(vm, &e), 0);
-	}
-	fake_loop();
-	while (image_first())
-		assert_int_equal(image_delete(image_first()->name, &e), 0);
-	assert_int_equal(fake_handles(), 1); /* itself */
-	fake_close_self();
-	assert_int_equal(fake_objects(), 0);
-	assert_int_equal(fake_mappings(), 0);
-	assert_int_equal(fake_free_pages(), fake_total_pages());
-	fake_log_clear();
-	return 0;
-}
-
-static struct vm_spec spec_for(const char *name)
-{
-	struct vm_spec spec;
-
-	vm_spec_default(&spec);
-	snprintf(spec.name, sizeof(spec.name), "%s", name);
-	spec.vcpus = 2;
-	spec.memory = 64 << 20;
-	snprintf(spec.kernel, sizeof(spec.kernel), "kernel");
-	snprintf(spec.initrd, sizeof(spec.initrd), "initrd");
-	snprintf(spec.cmdline, sizeof(spec.cmdline), "console=ttyS0");
-	return spec;
-}
-
-static struct vm *define(const char *name)
-{
-	struct vm_spec spec = spec_for(name);
-	struct ops_error e;
-	struct vm *vm;
-
-	assert_int_equal(vm_define(&spec, &vm, &e), 0);
-	return vm;
-}
-
-static void vmm_says(uint32_t phase, const char *text)
-{
-	struct vmm_status *s = fake_status();
-
-	s->phase = phase;
-	snprintf(s->text, sizeof(s->text), "%s", text);
-	fake_status_raise();
-	fake_loop();
-}
+#include "tests/unit/vmops.h"
 
 static struct vm *running(const char *name)
 {

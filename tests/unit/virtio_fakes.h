@@ -11,16 +11,22 @@
 
 #include <sys/mman.h>
 
+#include "ctrl-kernel/vmm/io_area.h"
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
 #define RAM_BYTES 0x20000u
+#ifndef SLOT
 #define SLOT 1u
+#endif
 #define BAR (PCI_WINDOW + SLOT * 0x4000u)
 
 static struct survivors {
 	struct vmm_state state;
 	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
+	uint8_t area[2 * IO_NIC_PAGES *
+		     4096]; /* the I/O area: two queues of a NIC, or one of a disk */
 } * kept;
+_Static_assert(IO_DISK_PAGES <= 2 * IO_NIC_PAGES, "room for both");
 static struct vmm_config config;
 static struct hv_vm_page page;
 volatile struct hv_vm_page *the_page = &page;
@@ -28,7 +34,7 @@ static struct guest ram;
 static struct vm vm;
 static uint64_t now = 1000000000;
 static int irq_level[24];
-static unsigned n_msis, n_logs;
+static unsigned n_msis, n_logs, n_io_tells;
 static struct hv_msi last_msi;
 static char last_log[200];
 static struct {
@@ -84,6 +90,16 @@ void vm_msi(struct vm *v, uint64_t address, uint32_t data)
 {
 	last_msi = (struct hv_msi){address, data, 0};
 	n_msis++;
+}
+
+void vm_io_tell(void)
+{
+	n_io_tells++;
+}
+
+void *vm_io_page(uint32_t at)
+{
+	return kept->area + at * 4096ul;
 }
 
 /* As hv does: EXIST for what overlaps is taken as claimed by the instance before, which must have claimed just that. */
@@ -150,7 +166,7 @@ static inline void power_on(void)
 	memset(kept, 0, sizeof(*kept));
 	memset(&page, 0, sizeof(page));
 	memset(irq_level, 0, sizeof(irq_level));
-	n_claims = n_msis = n_logs = 0;
+	n_claims = n_msis = n_logs = n_io_tells = 0;
 	instance();
 	pci_reset(&vm);
 	virtio_reset(&vm);

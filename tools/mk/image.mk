@@ -37,7 +37,9 @@ $(O)/obj/third/%.c.o: %.c $(NEWLIB)/lib/libc.a tools/mk/image.mk
 $(CTRL_OBJ) $(VMM_OBJ): | $(DEPS)/.fetched
 
 # For speed: everything else is for size.
-$(O)/obj/prog/ctrl-kernel/vmm/virtio/csprng.c.o: PROG_CFLAGS += -O2
+FAST_SRC := $(wildcard ctrl-kernel/backend/*.c ctrl-kernel/vmm/virtio/*.c ctrl-kernel/loop/*.c) ctrl-kernel/vmm/guest.c \
+	net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c
+$(call obj,prog,$(FAST_SRC)): PROG_CFLAGS += -O2
 
 $(O)/dsdt.aml: ctrl-kernel/vmm/dsdt.asl
 	$(call say,IASL,$<)

@@ -3,6 +3,8 @@
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
 #include "ctrl-kernel/rt/fmt.h"
+#include "ctrl-kernel/vmm/virtio/blk.h"
+#include "ctrl-kernel/vmm/virtio/net.h"
 #include "ctrl-kernel/vmm/virtio/rng.h"
 
 #define SLOT_RNG 1u
@@ -18,6 +20,12 @@ void virtio_attach(struct vm *vm)
 {
 	rng_seed();
 	add(vm, SLOT_RNG, &rng_ops);
+	for (unsigned i = 0; i < VMM_DISKS_MAX; i++)
+		if (vm->config->disks[i].present)
+			add(vm, BLK_SLOT + i, &blk_ops);
+	for (unsigned i = 0; i < VMM_NICS_MAX; i++)
+		if (vm->config->nics[i].present)
+			add(vm, SLOT_NICS + i, &net_ops);
 }
 
 void virtio_reset(struct vm *vm)
@@ -36,6 +44,21 @@ void virtio_resume(struct vm *vm)
 			virtio_device_resume(&devices[i]);
 }
 
+void virtio_io(void)
+{
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (devices[i].ops && devices[i].ops->io)
+			devices[i].ops->io(&devices[i]);
+}
+
+bool virtio_resetting(void)
+{
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (devices[i].ops && virtio_is_resetting(&devices[i]))
+			return true;
+	return false;
+}
+
 void virtio_doorbells(uint64_t word)
 {
 	for (; word; word &= word - 1) {
@@ -48,5 +71,8 @@ void virtio_doorbells(uint64_t word)
 
 bool virtio_state_check(const struct virtio_state *s, char why[VIRTIO_WHY_MAX])
 {
-	return virtio_device_check(&s->device[SLOT_RNG], &rng_ops, why);
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (devices[i].ops && !virtio_device_check(&devices[i], &s->device[i], why))
+			return false;
+	return true;
 }

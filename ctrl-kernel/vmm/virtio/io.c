@@ -13,9 +13,11 @@ void io_attach(struct io *io, uint32_t page, unsigned entries, unsigned record_b
 		.max_segs = (record_bytes - (unsigned)sizeof(struct io_record)) /
 			    (unsigned)sizeof(struct io_seg),
 		.order_seen = __atomic_load_n(&shared->order_tail, __ATOMIC_ACQUIRE),
+		.asked_tail = __atomic_load_n(&shared->asked_tail, __ATOMIC_RELAXED),
 	};
 	for (unsigned w = 0; w < IO_WORDS; w++)
 		io->submitted[w] = __atomic_load_n(&shared->submitted[w], __ATOMIC_RELAXED);
+	__atomic_store_n(&shared->cancel, 0, __ATOMIC_RELEASE); /* a reset cut off begins again */
 }
 
 struct io_record *io_record_of(struct io *io, unsigned head)
@@ -63,6 +65,15 @@ void io_submit(struct io *io, unsigned head)
 	wait_for(io, head);
 	io->submitted[w] ^= 1ull << head % 64;
 	__atomic_store_n(&io->shared->submitted[w], io->submitted[w], __ATOMIC_RELEASE);
+	io->shared->asked[io->asked_tail++ % IO_ENTRIES_MAX] = (uint16_t)head;
+	__atomic_store_n(&io->shared->asked_tail, io->asked_tail, __ATOMIC_RELEASE);
+}
+
+bool io_is_watched(const struct io *io)
+{
+	/* What was submitted before the look: the control kernel takes its word back, then looks at `submitted`. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&io->shared->watched, __ATOMIC_ACQUIRE) != 0;
 }
 
 static bool differs(const struct io *io, unsigned head)
@@ -106,4 +117,18 @@ bool io_done(struct io *io, unsigned *head, uint32_t *result)
 			return true;
 	}
 	return false;
+}
+
+/* What an instance before had submitted counts, too. */
+bool io_stop(struct io *io)
+{
+	bool none = true;
+
+	for (unsigned w = 0; w < IO_WORDS; w++)
+		io->waiting[w] = 0; /* what has come back already is nobody's */
+	for (unsigned head = 0; head < io->entries; head++)
+		if (io_resume(io, head))
+			none = false;
+	__atomic_store_n(&io->shared->cancel, !none, __ATOMIC_RELEASE);
+	return none;
 }

@@ -147,7 +147,7 @@ static void vectors_write(struct virtio_device *d, unsigned offset, unsigned wid
 
 static struct virtio_queue_state *selected(struct virtio_device *d)
 {
-	return d->s->queue_select < d->ops->n_queues ? &d->s->queue[d->s->queue_select] : NULL;
+	return d->s->queue_select < d->n_queues ? &d->s->queue[d->s->queue_select] : NULL;
 }
 
 static uint32_t half(uint64_t value, unsigned which)
@@ -203,7 +203,7 @@ static uint32_t common_read(struct virtio_device *d, unsigned reg)
 	case COMMON_CONFIG_VECTOR:
 		return s->config_vector;
 	case COMMON_NUM_QUEUES:
-		return d->ops->n_queues;
+		return d->n_queues;
 	case COMMON_STATUS:
 		return s->status & 0xff;
 	case COMMON_GENERATION:
@@ -320,7 +320,7 @@ static uint64_t config_access(struct virtio_device *d, unsigned offset, unsigned
 
 static void bell_rings(struct virtio_device *d, unsigned bell)
 {
-	for (unsigned q = bell; q < d->ops->n_queues; q += BELLS)
+	for (unsigned q = bell; q < d->n_queues; q += BELLS)
 		virtio_notify(d, q);
 }
 
@@ -469,7 +469,7 @@ void transport_attach(struct virtio_device *d)
 		.mapped = &d->s->mapped,
 	};
 
-	for (unsigned i = 0; i < BELLS && i < d->ops->n_queues; i++)
+	for (unsigned i = 0; i < BELLS && i < d->n_queues; i++)
 		f.regions[f.n_regions++] = (struct pci_region){BAR_NOTIFY + i * BELL_BYTES,
 							       BELL_BYTES, HV_CLAIM_DOORBELL,
 							       VIRTIO_BELL(d->slot) + i};

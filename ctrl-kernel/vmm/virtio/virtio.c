@@ -15,20 +15,24 @@ static struct vq_chain chain;
 
 uint64_t virtio_features(const struct virtio_device *d)
 {
-	return d->ops->features | VIRTIO_VERSION_1 | VIRTIO_RING_INDIRECT | VIRTIO_RING_EVENT_IDX;
+	return d->features | VIRTIO_VERSION_1 | VIRTIO_RING_INDIRECT | VIRTIO_RING_EVENT_IDX;
 }
 
 unsigned virtio_vectors(const struct virtio_device *d)
 {
-	return d->ops->n_queues + 1;
+	return d->n_queues + 1;
 }
 
-/* Served only between DRIVER_OK and reset, and while the guest lets it write to memory. */
-static bool live(const struct virtio_device *d)
+bool virtio_live(const struct virtio_device *d)
 {
 	return (d->s->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET | VIRTIO_RESETTING)) ==
 		       VIRTIO_DRIVER_OK &&
 	       transport_bus_master(d);
+}
+
+bool virtio_is_resetting(const struct virtio_device *d)
+{
+	return d->s->status & VIRTIO_RESETTING;
 }
 
 /* ---- queues ---- */
@@ -65,6 +69,12 @@ void virtio_complete(struct virtio_device *d, unsigned queue, uint16_t head, uin
 	vq_complete(&d->queue[queue], head, written);
 }
 
+void virtio_complete_batch(struct virtio_device *d, unsigned queue, const struct vq_done *done,
+			   unsigned n)
+{
+	vq_complete_batch(&d->queue[queue], done, n);
+}
+
 void virtio_signal(struct virtio_device *d, unsigned queue)
 {
 	if (vq_interrupt(&d->queue[queue]))
@@ -92,9 +102,27 @@ void virtio_config_changed(struct virtio_device *d)
 	transport_interrupt(d, d->s->config_vector, VIRTIO_ISR_CONFIG);
 }
 
+/* What was in flight when the instance before died, again; then as if an interrupt were due. */
+static void queue_resume(struct virtio_device *d, unsigned queue)
+{
+	struct virtqueue *q = &d->queue[queue];
+
+	for (unsigned head = 0; vq_retake(q, head, &chain); head = chain.head + 1u)
+		d->ops->again(d, queue, &chain);
+	if (q->broken)
+		virtio_broken(d, queue, q->broken);
+	q->signal = true;
+}
+
 void virtio_notify(struct virtio_device *d, unsigned queue)
 {
-	if (d->vm->quiet || !live(d) || !d->queue[queue].desc || !d->ops->notify(d, queue))
+	if (d->vm->quiet || !virtio_live(d) || !d->queue[queue].desc)
+		return;
+	if (d->due >> queue & 1) {
+		d->due &= ~(1u << queue);
+		queue_resume(d, queue);
+	}
+	if (!d->ops->notify(d, queue))
 		return;
 	d->waiting |= 1u << queue;
 	loop_defer(&d->more);
@@ -102,7 +130,7 @@ void virtio_notify(struct virtio_device *d, unsigned queue)
 
 void virtio_notify_all(struct virtio_device *d)
 {
-	for (unsigned i = 0; i < d->ops->n_queues; i++)
+	for (unsigned i = 0; i < d->n_queues; i++)
 		virtio_notify(d, i);
 }
 
@@ -144,10 +172,10 @@ void virtio_queue_reset(struct virtio_device *d, unsigned queue)
 
 void virtio_reset_done(struct virtio_device *d)
 {
-	for (unsigned i = 0; i < d->ops->n_queues; i++)
+	for (unsigned i = 0; i < d->n_queues; i++)
 		vq_reset(&d->queue[i]);
 	d->s->driver_features = 0;
-	d->waiting = 0;
+	d->waiting = d->due = 0;
 	transport_registers_reset(d);
 	__atomic_store_n(&d->s->status, 0, __ATOMIC_RELEASE); /* last: now it has been reset */
 }
@@ -195,12 +223,18 @@ void virtio_device_attach(struct virtio_device *d, struct vm *vm, unsigned slot,
 		.vm = vm,
 		.ops = ops,
 		.slot = slot,
+		.n_queues = ops->n_queues,
+		.features = ops->features,
 		.s = &vm->state->virtio.device[slot],
 		.more = {.fn = go_on, .ctx = d},
 	};
-	for (unsigned i = 0; i < ops->n_queues; i++)
-		d->queue[i] = (struct virtqueue){
-			.s = &d->s->queue[i], .ram = vm->ram, .max = ops->queue_size};
+	if (ops->attach)
+		ops->attach(d);
+	for (unsigned i = 0; i < d->n_queues; i++)
+		d->queue[i] = (struct virtqueue){.s = &d->s->queue[i],
+						 .batch = vm->state->virtio.batch,
+						 .ram = vm->ram,
+						 .max = ops->queue_size};
 	transport_attach(d);
 }
 
@@ -210,59 +244,50 @@ void virtio_device_reset(struct virtio_device *d)
 	reset(d);
 }
 
-static void queue_resume(struct virtio_device *d, unsigned queue)
-{
-	struct virtqueue *q = &d->queue[queue];
-
-	for (unsigned head = 0; vq_retake(q, head, &chain); head = chain.head + 1u)
-		d->ops->again(d, queue, &chain);
-	if (q->broken)
-		virtio_broken(d, queue, q->broken);
-	q->signal = true;
-}
-
-/* Rings as they stood; what was in flight again; then as if every doorbell had rung and every interrupt were due. */
+/* Rings as they stood; what was in flight again; then as if every doorbell had rung and every interrupt were due. One that
+ * is not bus master just now comes to that when it is (virtio_notify). */
 void virtio_device_resume(struct virtio_device *d)
 {
 	if (d->s->status & VIRTIO_RESETTING) {
 		reset(d);
 		return;
 	}
-	for (unsigned i = 0; i < d->ops->n_queues; i++)
-		if (d->s->queue[i].enabled && queue_attach(d, i) && live(d))
-			queue_resume(d, i);
+	for (unsigned i = 0; i < d->n_queues; i++)
+		if (d->s->queue[i].enabled && queue_attach(d, i))
+			d->due |= 1u << i;
 	if (!(d->s->status & VIRTIO_DRIVER_OK))
 		return;
 	virtio_config_changed(d);
 	virtio_notify_all(d);
-	for (unsigned i = 0; i < d->ops->n_queues; i++)
+	for (unsigned i = 0; i < d->n_queues; i++)
 		virtio_signal(d, i);
 }
 
-static bool queue_check(const struct virtio_queue_state *q, const struct virtio_device_ops *ops)
+static bool queue_check(const struct virtio_device *d, const struct virtio_queue_state *q)
 {
 	bool power = q->size && !(q->size & (q->size - 1));
 
-	if (q->enabled > 1 || (q->vector > ops->n_queues && q->vector != VIRTIO_NO_VECTOR))
+	if (q->enabled > 1 || (q->vector > d->n_queues && q->vector != VIRTIO_NO_VECTOR))
 		return false;
-	return !q->enabled || (power && q->size <= ops->queue_size && q->log >> 48 <= 2);
+	return !q->enabled || (power && q->size <= d->ops->queue_size && q->log >> 48 <= 3);
 }
 
-bool virtio_device_check(const struct virtio_device_state *s, const struct virtio_device_ops *ops,
+bool virtio_device_check(const struct virtio_device *d, const struct virtio_device_state *s,
 			 char why[VIRTIO_WHY_MAX])
 {
 	const char *what = NULL;
 
 	if (s->status & ~(uint32_t)(STATUS_DRIVER_BITS | VIRTIO_NEEDS_RESET | VIRTIO_RESETTING))
 		what = "status";
-	else if (s->pending >> (ops->n_queues + 1))
+	else if (s->pending >> (d->n_queues + 1))
 		what = "pending interrupts";
-	else if (s->config_vector > ops->n_queues && s->config_vector != VIRTIO_NO_VECTOR)
+	else if (s->config_vector > d->n_queues && s->config_vector != VIRTIO_NO_VECTOR)
 		what = "configuration vector";
-	for (unsigned i = 0; i < ops->n_queues && !what; i++)
-		if (!queue_check(&s->queue[i], ops))
+	for (unsigned i = 0; i < d->n_queues && !what; i++)
+		if (!queue_check(d, &s->queue[i]))
 			what = "queue";
 	if (what)
-		rt_snprintf(why, VIRTIO_WHY_MAX, "virtio-%s: %s", ops->name, what);
+		rt_snprintf(why, VIRTIO_WHY_MAX, "virtio-%s at 00:%02x.0: %s", d->ops->name,
+			    d->slot, what);
 	return !what;
 }

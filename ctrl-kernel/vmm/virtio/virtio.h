@@ -34,9 +34,11 @@ struct virtio_device_ops {
 	uint32_t class;   /* as pci_identity.class */
 	unsigned n_queues;
 	uint16_t queue_size; /* the largest; a power of two */
-	uint64_t
-		features; /* those of the type; VERSION_1, INDIRECT, EVENT_IDX are everybody's. RING_RESET: only
-			      * one that has nothing under way when its handlers return */
+	/* Those of the type; VERSION_1, INDIRECT, EVENT_IDX are everybody's. RING_RESET: only one that has nothing under way when
+	 * its handlers return. */
+	uint64_t features;
+	/* First of all: may set own, n_queues and features of this one. NULL: they are those of the kind. */
+	void (*attach)(struct virtio_device *d);
 	uint32_t config_bytes;
 	/* offset + n <= config_bytes. NULL where config_bytes is 0, and where nothing can be written. */
 	void (*config_read)(struct virtio_device *d, unsigned offset, void *to, unsigned n);
@@ -48,6 +50,8 @@ struct virtio_device_ops {
 	void (*again)(struct virtio_device *d, unsigned queue, const struct vq_chain *c);
 	/* Stop. True: nothing is under way any more. False: virtio_reset_done() will be called. NULL: always true. */
 	bool (*reset)(struct virtio_device *d);
+	/* VMM_EVENT_IO: something has come back, or the device's configuration has changed. Also while it is not live. */
+	void (*io)(struct virtio_device *d);
 };
 
 struct virtio_device {
@@ -55,9 +59,13 @@ struct virtio_device {
 	const struct virtio_device_ops *ops; /* [borrows] */
 	void *own;                           /* [borrows] the kind's */
 	unsigned slot;
+	unsigned n_queues;
+	uint64_t features;
 	struct virtio_device_state *s; /* [borrows] survivor pages */
 	struct virtqueue queue[VIRTIO_QUEUES_MAX];
 	uint32_t waiting; /* queues that `more` will look at */
+	uint32_t
+		due; /* queues with chains of the instance before, which are done again when it is live */
 	struct loop_job more;
 	uint64_t told_ns; /* when it last said that it needs a reset */
 };
@@ -67,6 +75,9 @@ struct virtio_device {
 MUST_CHECK bool virtio_take(struct virtio_device *d, unsigned queue, struct vq_chain *c);
 /* As vq_complete; then, once for all that a handler completed, the interrupt. */
 void virtio_complete(struct virtio_device *d, unsigned queue, uint16_t head, uint32_t written);
+/* As vq_complete_batch: the driver sees all of them or none. */
+void virtio_complete_batch(struct virtio_device *d, unsigned queue, const struct vq_done *done,
+			   unsigned n);
 void virtio_signal(struct virtio_device *d, unsigned queue);
 /* Takes chains and gives each to fn; for `notify`. */
 MUST_CHECK bool virtio_serve(struct virtio_device *d, unsigned queue,
@@ -76,6 +87,9 @@ void virtio_config_changed(struct virtio_device *d);
 /* The driver did what no driver may: until it resets the device, nothing is served. `why` is a constant. */
 void virtio_broken(struct virtio_device *d, unsigned queue, const char *why);
 void virtio_reset_done(struct virtio_device *d);
+/* Served only between DRIVER_OK and reset, and while the guest lets it write to memory. */
+bool virtio_live(const struct virtio_device *d);
+bool virtio_is_resetting(const struct virtio_device *d);
 
 /* ---- for devices.c ---- */
 void virtio_device_attach(struct virtio_device *d, struct vm *vm, unsigned slot,
@@ -83,7 +97,7 @@ void virtio_device_attach(struct virtio_device *d, struct vm *vm, unsigned slot,
 void virtio_device_reset(struct virtio_device *d); /* power-on: PCI registers too */
 void virtio_device_resume(struct virtio_device *d);
 /* As virtio_state_check in vm.h, of one. */
-bool virtio_device_check(const struct virtio_device_state *s, const struct virtio_device_ops *ops,
+bool virtio_device_check(const struct virtio_device *d, const struct virtio_device_state *s,
 			 char why[VIRTIO_WHY_MAX]);
 
 /* ---- between virtio.c and transport.c ---- */

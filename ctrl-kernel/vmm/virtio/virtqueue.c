@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum step { STEP_NONE = 0, STEP_TAKEN = 1, STEP_COMPLETED = 2 };
+enum step { STEP_NONE = 0, STEP_TAKEN = 1, STEP_COMPLETED = 2, STEP_BATCH = 3 };
 
 static inline uint16_t log_avail(const struct virtqueue *q)
 {
@@ -65,14 +65,26 @@ static void *part(const struct virtqueue *q, uint64_t gpa, uint64_t bytes, unsig
 	return gpa % align ? NULL : guest_at(q->ram, gpa, bytes);
 }
 
+/* The chains of q->batch are not in flight any more. One that the page does not name rightly is completed again. */
+static void batch_landed(struct virtqueue *q, unsigned n)
+{
+	for (unsigned i = 0; i < n && i < VIRTIO_QUEUE_SIZE_MAX; i++)
+		if (q->batch[i] < q->size)
+			in_flight_set(q, q->batch[i], false);
+}
+
 /* The last step once more: the instance before may have died behind its store. */
 static void redo(struct virtqueue *q)
 {
 	uint16_t head = (uint16_t)(q->s->log >> 32);
 	enum step step = (enum step)(q->s->log >> 48 & 3);
 
-	if (step != STEP_NONE && head < q->size)
+	if (step == STEP_BATCH)
+		batch_landed(q, q->batch ? head : 0);
+	else if (step != STEP_NONE && head < q->size)
 		in_flight_set(q, head, step == STEP_TAKEN);
+	if (step == STEP_BATCH) /* q->batch may be another queue's from here on */
+		log_store(q, log_avail(q), log_used(q), 0, STEP_NONE);
 	__atomic_store_n(&q->used->idx, log_used(q), __ATOMIC_RELEASE);
 }
 
@@ -223,6 +235,27 @@ void vq_complete(struct virtqueue *q, uint16_t head, uint32_t written)
 	in_flight_set(q, head, false);
 	__atomic_store_n(&q->used->idx, used,
 			 __ATOMIC_RELEASE); /* pairs with the driver's acquire */
+}
+
+void vq_complete_batch(struct virtqueue *q, const struct vq_done *done, unsigned n)
+{
+	uint16_t used = log_used(q);
+
+	if (!q->desc || n == 0)
+		return;
+	assert(n <= q->size);
+	for (unsigned i = 0; i < n; i++, used++) {
+		volatile struct vring_used_elem *e = &q->used->ring[used & (q->size - 1)];
+
+		assert(done[i].head < q->size && vq_in_flight(q, done[i].head));
+		e->id = done[i].head;
+		e->len = done[i].written;
+		q->batch[i] = done[i].head;
+	}
+	log_store(q, log_avail(q), used, (uint16_t)n, STEP_BATCH);
+	batch_landed(q, n);
+	__atomic_store_n(&q->used->idx, used, __ATOMIC_RELEASE);
+	log_store(q, log_avail(q), used, 0, STEP_NONE);
 }
 
 /* ---- events (2.7.7, 2.7.10) ---- */

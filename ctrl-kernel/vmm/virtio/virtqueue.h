@@ -33,9 +33,15 @@ struct vq_chain {
 	struct vq_segment segment[VIRTIO_QUEUE_SIZE_MAX];
 };
 
+struct vq_done { /* a chain, and how much of it was filled */
+	uint16_t head;
+	uint32_t written;
+};
+
 struct virtqueue {
-	struct virtio_queue_state *s;     /* [borrows] */
-	const struct guest *ram;          /* [borrows] */
+	struct virtio_queue_state *s; /* [borrows] */
+	uint16_t *batch;         /* [borrows] virtio_state.batch; NULL: it completes one by one */
+	const struct guest *ram; /* [borrows] */
 	volatile struct vring_desc *desc; /* [borrows] guest memory; NULL: off or broken */
 	volatile struct vring_avail *avail;
 	volatile struct vring_used *used;
@@ -57,6 +63,8 @@ MUST_CHECK bool vq_take(struct virtqueue *q, struct vq_chain *c);
 MUST_CHECK bool vq_retake(struct virtqueue *q, unsigned from, struct vq_chain *c);
 /* The chain with this head is done, `written` bytes of it were filled. Only for chains in flight. */
 void vq_complete(struct virtqueue *q, uint16_t head, uint32_t written);
+/* n of them at once: the driver sees all or none. Only for a queue with `batch`, at most its size. */
+void vq_complete_batch(struct virtqueue *q, const struct vq_done *done, unsigned n);
 /* Does the driver want an interrupt for what was completed since the last question? */
 MUST_CHECK bool vq_interrupt(struct virtqueue *q);
 /* Asks for a notification of the next chain. True: one is there already. */

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A virtio PCI device driven by hand: the VM's generator at 00:01.0, one queue of VQ_SIZE, modern transport. */
+/* A virtio PCI device driven by hand: the VM's generator at 00:01.0, or the one in V_SLOT; one queue of V_QUEUE, modern
+ * transport. */
 #ifndef GUEST_VIRTIO_H
 #define GUEST_VIRTIO_H
 
 #include "guest.h"
 
+#ifndef V_SLOT
+#define V_SLOT 1
+#define V_ID 0x10441af4u
+#define V_QUEUE 8
+#endif
+
 enum {
-	VQ_SIZE = 8,
+	VQ_SIZE = V_QUEUE,
 	VQ_BYTES = 64,
 	D_NEXT = 1,
 	D_WRITE = 2,
@@ -52,7 +59,7 @@ static struct {
 } volatile vq;
 
 /* Found in the capabilities. */
-static volatile uint8_t *v_common, *v_isr, *v_bell;
+static volatile uint8_t *v_common, *v_isr, *v_bell, *v_own;
 static volatile uint32_t *v_table, *v_pending;
 static unsigned v_msix; /* configuration offset */
 static volatile unsigned v_config_irqs, v_queue_irqs;
@@ -60,13 +67,13 @@ static volatile uint64_t v_woke;
 
 static inline uint32_t v_cfg(unsigned reg)
 {
-	outl(0xcf8, 0x80000000u | 1 << 11 | (reg & 0xfc));
+	outl(0xcf8, 0x80000000u | V_SLOT << 11 | (reg & 0xfc));
 	return inl(0xcfc);
 }
 
 static inline void v_cfg_set(unsigned reg, uint32_t value)
 {
-	outl(0xcf8, 0x80000000u | 1 << 11 | (reg & 0xfc));
+	outl(0xcf8, 0x80000000u | V_SLOT << 11 | (reg & 0xfc));
 	outl(0xcfc, value);
 }
 
@@ -137,6 +144,8 @@ static inline void v_find(uint64_t bar)
 			v_bell = where; /* queue 0: notify_off 0 */
 		if (type == 3)
 			v_isr = where;
+		if (type == 4)
+			v_own = where;
 	}
 	check((seen & 0x2e) == 0x2e && v_msix, "capabilities: %x, MSI-X at %x", seen, v_msix);
 }
@@ -210,7 +219,7 @@ static inline bool v_used(uint16_t idx)
 /* The function answers at its BAR, and may write to memory. */
 static inline void v_open(void)
 {
-	check(v_cfg(0) == 0x10441af4, "no generator at 00:01.0: %x", v_cfg(0));
+	check(v_cfg(0) == V_ID, "another device in slot %u: %x", V_SLOT, v_cfg(0));
 	v_cfg_set(4, 6);
 	v_find(v_cfg(0x10) & ~15u);
 }

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See netdev.h. */
+#include "ctrl-kernel/backend/netdev.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl-kernel/backend/ioqueue.h"
+
+#define TURN_COST                                                                                  \
+	64u /* copies of frames that what a guest sends becomes, before others have their turn */
+
+/* Virtio 1.2, 5.1.6. */
+struct net_header {
+	uint8_t flags, gso_type;
+	uint16_t header_bytes, gso_bytes, csum_start, csum_offset;
+	uint16_t buffers;
+};
+#define HEADER_BYTES sizeof(struct net_header)
+_Static_assert(HEADER_BYTES == 12, "5.1.6");
+#define HEADER_CSUM_WANTED 1u
+#define HEADER_CSUM_GOOD 2u
+
+struct netdev {
+	struct vmio_dev dev; /* first */
+	struct switch_port port;
+	struct ioqueue rx, tx;
+	unsigned rx_from; /* where the next receive buffer is looked for */
+	bool link;
+	struct loop_job turn;
+};
+
+/* ---- what the vmm says ---- */
+
+static void look_at_mode(struct netdev *n)
+{
+	static const struct {
+		uint32_t mode;
+		unsigned cap;
+	} map[] = {{IO_NIC_CSUM, PACKET_CAP_CSUM},
+		   {IO_NIC_TSO4, PACKET_CAP_TCP4},
+		   {IO_NIC_TSO6, PACKET_CAP_TCP6}};
+	uint32_t mode = ioqueue_mode(&n->rx);
+	unsigned caps = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(map); i++)
+		if (mode & map[i].mode)
+			caps |= map[i].cap;
+	n->port.caps = caps & PACKET_CAP_CSUM ? caps
+					      : 0; /* 5.1.3.1: splitting is about sums, too */
+	n->port.promiscuous = mode & IO_NIC_PROMISCUOUS;
+	n->port.up = n->link && (mode & IO_NIC_ON);
+}
+
+/* ---- the guest sends ---- */
+
+/* The pieces of a record in this program's memory; false: not all of it is RAM. */
+static bool pieces(const struct guest_mem *mem, const struct io_request *r,
+		   struct nic_seg out[IO_NIC_SEGS])
+{
+	if (r->record.n_segs > IO_NIC_SEGS) /* a wrong form, too */
+		return false;
+	for (unsigned i = 0; i < r->record.n_segs; i++) {
+		out[i].len = r->seg[i].bytes;
+		out[i].data = guest_mem_at(mem, r->seg[i].gpa, r->seg[i].bytes);
+		if (!out[i].data)
+			return false;
+	}
+	return true;
+}
+
+/* Copies the header and cuts it off; the number of pieces left, 0: there is no more than that. */
+static unsigned take_header(struct nic_seg *seg, unsigned n, struct net_header *h)
+{
+	size_t done = 0;
+	unsigned i = 0;
+
+	while (i < n && done < HEADER_BYTES) {
+		size_t part = seg[i].len < HEADER_BYTES - done ? seg[i].len : HEADER_BYTES - done;
+
+		memcpy((char *)h + done, seg[i].data, part);
+		done += part;
+		seg[i].data = (const char *)seg[i].data + part;
+		seg[i].len -= part;
+		i += seg[i].len == 0;
+	}
+	memmove(seg, seg + i, (n - i) * sizeof(*seg));
+	return n - i;
+}
+
+static struct packet_offload offload_of(const struct net_header *h)
+{
+	return (struct packet_offload){
+		.gso = h->gso_type,
+		.csum_wanted = h->flags & HEADER_CSUM_WANTED,
+		.csum_good = h->flags & HEADER_CSUM_GOOD,
+		.gso_bytes = h->gso_bytes,
+		.csum_start = h->csum_start,
+		.csum_offset = h->csum_offset,
+	};
+}
+
+/* -> what it cost */
+static unsigned send(struct netdev *n, const struct io_request *r, uint64_t now)
+{
+	struct nic_seg seg[IO_NIC_SEGS];
+	struct packet_offload offload;
+	struct net_header h;
+	struct packet p;
+	unsigned n_segs;
+
+	if (pieces(vmio_mem(n->dev.io), r, seg)) {
+		n_segs = take_header(seg, r->record.n_segs, &h);
+		offload = offload_of(&h);
+		if (n_segs && packet_make(&p, seg, n_segs, &offload))
+			return 1 + switch_input(&n->port, &p, now);
+	}
+	switch_malformed(&n->port);
+	return 1;
+}
+
+static void transmit(struct netdev *n)
+{
+	static struct io_request r; /* large */
+	uint64_t now = rt_now();
+	unsigned cost = 0, i;
+
+	ioqueue_watch(&n->tx, true);
+	while (cost < TURN_COST && ioqueue_next(&n->tx, &i, &r)) {
+		uint32_t result = (uint32_t)r.record.bytes;
+
+		cost += send(n, &r, now);
+		ioqueue_finish(&n->tx, i, result);
+	}
+	if (cost)
+		vmio_tell(n->dev.io);
+	if (cost >= TURN_COST) {
+		loop_defer(&n->turn);
+		return;
+	}
+	ioqueue_watch(&n->tx, false);
+	/* What came before it was seen that nobody watches. */
+	if (ioqueue_waits(&n->tx)) {
+		ioqueue_watch(&n->tx, true);
+		loop_defer(&n->turn);
+	}
+}
+
+/* ---- the guest gets ---- */
+
+struct filling { /* receive buffers, one after the other */
+	struct netdev *n;
+	struct nic_seg seg[IO_NIC_SEGS];
+	unsigned n_segs, at; /* of the buffer that is being filled */
+	size_t offset;       /* in seg[at] */
+	struct nic_seg header[HEADER_BYTES];
+	unsigned n_header;
+	uint8_t place[IO_FRAME_BUFFERS];
+	uint32_t bytes[IO_FRAME_BUFFERS];
+	unsigned n_buffers;
+	bool merge;
+};
+
+static bool next_buffer(struct filling *f)
+{
+	static struct io_request r;
+	struct netdev *n = f->n;
+	unsigned i;
+
+	if (f->n_buffers == (f->merge ? IO_FRAME_BUFFERS : 1))
+		return false;
+	while (ioqueue_take(&n->rx, &n->rx_from, &i, &r) ||
+	       (n->rx_from && (n->rx_from = 0, ioqueue_take(&n->rx, &n->rx_from, &i, &r)))) {
+		if (!pieces(vmio_mem(n->dev.io), &r, f->seg) || r.record.n_segs == 0) {
+			ioqueue_finish(&n->rx, i, 0);
+			vmio_tell(n->dev.io);
+			continue;
+		}
+		f->n_segs = r.record.n_segs;
+		f->at = 0;
+		f->offset = 0;
+		f->place[f->n_buffers] = (uint8_t)i;
+		f->bytes[f->n_buffers++] = 0;
+		return true;
+	}
+	return false;
+}
+
+/* Where the next bytes go, at most n; NULL: no room. */
+static char *room(struct filling *f, size_t *n)
+{
+	char *to;
+
+	while (f->at == f->n_segs)
+		if (!next_buffer(f))
+			return NULL;
+	to = (char *)(uintptr_t)f->seg[f->at].data + f->offset;
+	if (*n > f->seg[f->at].len - f->offset)
+		*n = f->seg[f->at].len - f->offset;
+	f->offset += *n;
+	if (f->offset == f->seg[f->at].len) {
+		f->at++;
+		f->offset = 0;
+	}
+	f->bytes[f->n_buffers - 1] += (uint32_t)*n;
+	return to;
+}
+
+static bool fill(struct filling *f, const void *data, size_t bytes)
+{
+	const char *from = data;
+
+	while (bytes) {
+		size_t part = bytes;
+		char *to = room(f, &part);
+
+		if (!to)
+			return false;
+		memcpy(to, from, part);
+		from += part;
+		bytes -= part;
+	}
+	return true;
+}
+
+/* Its place is kept: how many buffers there are is known at the end. All of it lies in the first. */
+static bool header_room(struct filling *f)
+{
+	for (size_t left = HEADER_BYTES, part; left; left -= part) {
+		char *to = (part = left, room(f, &part));
+
+		if (!to || f->n_buffers > 1)
+			return false;
+		f->header[f->n_header++] = (struct nic_seg){to, part};
+	}
+	return true;
+}
+
+static void header_write(const struct filling *f, const struct packet *p)
+{
+	const struct packet_offload *o = &p->offload;
+	struct net_header h = {.buffers = (uint16_t)f->n_buffers};
+	const char *from = (const char *)&h;
+
+	if (o->csum_wanted) {
+		h.flags = HEADER_CSUM_WANTED;
+		h.csum_start = o->csum_start;
+		h.csum_offset = o->csum_offset;
+	} else if (o->csum_good && (f->n->port.caps & PACKET_CAP_CSUM)) {
+		h.flags = HEADER_CSUM_GOOD;
+	}
+	if (o->gso != PACKET_WHOLE) {
+		h.gso_type = o->gso;
+		h.gso_bytes = o->gso_bytes;
+		h.header_bytes = o->header_bytes;
+	}
+	for (unsigned i = 0; i < f->n_header; i++) {
+		memcpy((void *)(uintptr_t)f->header[i].data, from, f->header[i].len);
+		from += f->header[i].len;
+	}
+}
+
+static bool fill_all(struct filling *f, const struct packet *p)
+{
+	if (!header_room(f) || !fill(f, p->head, p->head_bytes))
+		return false;
+	for (unsigned i = 0; i < p->n_rest; i++)
+		if (!fill(f, p->rest[i].data, p->rest[i].len))
+			return false;
+	return true;
+}
+
+static void finish(struct filling *f)
+{
+	uint32_t frame = f->n_buffers > 1 ? ioqueue_frame(&f->n->rx) : 0;
+
+	for (unsigned i = 0; i < f->n_buffers; i++)
+		ioqueue_finish(&f->n->rx, f->place[i],
+			       IO_FRAME(f->bytes[i], i, frame, i + 1 == f->n_buffers));
+	vmio_tell(f->n->dev.io);
+}
+
+static bool deliver(struct switch_port *port, const struct packet *p)
+{
+	struct netdev *n = port->own;
+	struct filling f;
+
+	if (vmio_held(n->dev.io) || ioqueue_cancelled(&n->rx))
+		return false;
+	f.n = n;
+	f.n_segs = f.at = f.n_header = f.n_buffers = 0;
+	f.offset = 0;
+	f.merge = ioqueue_mode(&n->rx) & IO_NIC_MERGE;
+	if (fill_all(&f, p)) {
+		header_write(&f, p);
+		finish(&f);
+		return true;
+	}
+	/* The guest has not been told of what was written there. */
+	for (unsigned i = 0; i < f.n_buffers; i++)
+		ioqueue_untake(&n->rx, f.place[i]);
+	return false;
+}
+
+static const struct switch_port_ops port_ops = {.deliver = deliver};
+
+/* ---- life ---- */
+
+/* The driver resets its device: everything comes back as it is. */
+static void cancel(struct netdev *n, struct ioqueue *q)
+{
+	static struct io_request r;
+	unsigned from = 0, i;
+
+	if (!ioqueue_cancelled(q))
+		return;
+	while (ioqueue_take(q, &from, &i, &r))
+		ioqueue_finish(q, i, 0);
+	vmio_tell(n->dev.io);
+}
+
+static void look(struct vmio_dev *d)
+{
+	struct netdev *n = (struct netdev *)d;
+
+	look_at_mode(n);
+	cancel(n, &n->rx);
+	cancel(n, &n->tx);
+	transmit(n);
+}
+
+static void turn(void *ctx)
+{
+	struct netdev *n = ctx;
+
+	if (!n->dev.io)
+		free(n);
+	else if (!vmio_held(n->dev.io))
+		look(&n->dev);
+}
+
+/* Frames are copied while their call lasts. */
+static bool busy(const struct vmio_dev *d)
+{
+	(void)d;
+	return false;
+}
+
+static void detach(struct vmio_dev *d)
+{
+	struct netdev *n = (struct netdev *)d;
+
+	switch_unplug(&n->port);
+	if (!n->turn.queued)
+		free(n);
+}
+
+static const struct vmio_dev_ops dev_ops = {.look = look, .busy = busy, .detach = detach};
+
+struct netdev *netdev_make(struct vmio *io, uint32_t page, const struct switch_port_config *config)
+{
+	struct netdev *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->dev.ops = &dev_ops;
+	n->port.ops = &port_ops;
+	n->port.own = n;
+	n->port.config = *config;
+	n->turn = (struct loop_job){.fn = turn, .ctx = n};
+	ioqueue_attach(&n->rx, vmio_page(io, page), IO_NIC_ENTRIES, IO_NIC_RECORD);
+	ioqueue_attach(&n->tx, vmio_page(io, page + (uint32_t)IO_NIC_PAGES), IO_NIC_ENTRIES,
+		       IO_NIC_RECORD);
+	ioqueue_watch(&n->tx, false); /* whatever the instance before had promised */
+	vmio_add(io, &n->dev);
+	vmio_tell(io); /* what it had finished and not told of */
+	return n;
+}
+
+struct switch_port *netdev_port(struct netdev *n)
+{
+	return &n->port;
+}
+
+void netdev_link(struct netdev *n, bool up)
+{
+	n->link = up;
+	look_at_mode(n);
+}

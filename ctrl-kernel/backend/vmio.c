@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See vmio.h. */
+#include "ctrl-kernel/backend/vmio.h"
+
+#include <stdlib.h>
+#include "ctrl-kernel/rt/hvcall.h"
+#include "ctrl-kernel/vmm/vmm_abi.h"
+
+/* Event bits for all VMs: whose bit is set is looked at, with all who share it. */
+#define GROUPS 8u
+
+struct vmio {
+	struct vmio *next; /* of its group */
+	unsigned group;
+	char *area;            /* [borrows] */
+	struct guest_mem *mem; /* [owns] a reference; NULL: not open yet */
+	struct vmio_dev *devs;
+	uint32_t prog;
+	bool held, closed;
+	struct loop_job tell;
+};
+
+static struct {
+	uint32_t bit;
+	unsigned n;
+	struct vmio *first;
+} groups[GROUPS];
+
+static void on_event(void *ctx)
+{
+	for (struct vmio *io = groups[(uintptr_t)ctx].first; io; io = io->next)
+		vmio_look(io);
+}
+
+void vmio_init(void)
+{
+	for (uintptr_t i = 0; i < GROUPS; i++) {
+		int bit = loop_bit_alloc(on_event, (void *)i);
+
+		if (bit < 0)
+			rt_die("no event bit is left for the VMs' I/O");
+		groups[i].bit = (uint32_t)bit;
+	}
+}
+
+static void post(void *ctx)
+{
+	struct vmio *io = ctx;
+
+	if (io->closed)
+		free(io);
+	else if (io->prog) /* fails only when it is dead: the next one looks */
+		(void)hv_event_post(io->prog, 1ull << VMM_EVENT_IO);
+}
+
+struct vmio *vmio_make(void)
+{
+	struct vmio *io = calloc(1, sizeof(*io));
+
+	if (!io)
+		return NULL;
+	for (unsigned i = 1; i < GROUPS; i++)
+		if (groups[i].n < groups[io->group].n)
+			io->group = i;
+	io->tell = (struct loop_job){.fn = post, .ctx = io};
+	io->next = groups[io->group].first;
+	groups[io->group].first = io;
+	groups[io->group].n++;
+	return io;
+}
+
+uint32_t vmio_bit(const struct vmio *io)
+{
+	return groups[io ? io->group : 0].bit;
+}
+
+void vmio_open(struct vmio *io, void *area, struct guest_mem *mem)
+{
+	io->area = area;
+	io->mem = mem;
+}
+
+struct guest_mem *vmio_mem(const struct vmio *io)
+{
+	return io->mem;
+}
+
+void *vmio_page(const struct vmio *io, uint32_t page)
+{
+	return io->area + (uint64_t)page * HV_PAGE_SIZE;
+}
+
+void vmio_add(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = io;
+	d->next = io->devs;
+	io->devs = d;
+}
+
+void vmio_look(struct vmio *io)
+{
+	for (struct vmio_dev *d = io->devs; d && !io->held; d = d->next)
+		d->ops->look(d);
+}
+
+void vmio_vmm(struct vmio *io, uint32_t prog)
+{
+	io->prog = prog;
+}
+
+void vmio_tell(struct vmio *io)
+{
+	loop_defer_last(&io->tell);
+}
+
+void vmio_hold(struct vmio *io)
+{
+	io->held = true;
+}
+
+bool vmio_held(const struct vmio *io)
+{
+	return io->held;
+}
+
+void vmio_go_on(struct vmio *io)
+{
+	io->held = false;
+	vmio_look(io);
+}
+
+bool vmio_busy(const struct vmio *io)
+{
+	for (const struct vmio_dev *d = io->devs; d; d = d->next)
+		if (d->ops->busy(d))
+			return true;
+	return false;
+}
+
+static void leave_group(struct vmio *io)
+{
+	struct vmio **at = &groups[io->group].first;
+
+	while (*at != io)
+		at = &(*at)->next;
+	*at = io->next;
+	groups[io->group].n--;
+}
+
+void vmio_close(struct vmio *io)
+{
+	if (!io)
+		return;
+	leave_group(io);
+	for (struct vmio_dev *d = io->devs, *next; d; d = next) {
+		next = d->next;
+		d->io = NULL;
+		d->ops->detach(d);
+	}
+	if (io->mem)
+		guest_mem_put(io->mem);
+	io->closed = true;
+	if (!io->tell.queued)
+		free(io);
+}

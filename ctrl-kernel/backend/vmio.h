@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What stands behind the I/O area of a VM (vmm/io_area.h): the guest's memory, its disks and its NICs.
+ *
+ *	vmm: VM_NOTIFY(HV_NOTIFY_IO) ──► event bit ──► look() of each device of the VMs that have this bit
+ *	device: ioqueue_finish() ... vmio_tell() ──► once in this turn of the loop: VMM_EVENT_IO
+ *
+ * Made before the VM is, for hv wants to know the bit; opened when its memory is there; closed when the run ends. What is
+ * under way then ends by itself: a device that is detached keeps what it needs, a reference to the memory first of all, and
+ * does not touch the area any more. One thread: the loop.
+ */
+#ifndef BACKEND_VMIO_H
+#define BACKEND_VMIO_H
+
+#include "ctrl-kernel/backend/guestmem.h"
+#include "ctrl-kernel/loop/loop.h"
+
+struct vmio;
+struct vmio_dev;
+
+struct vmio_dev_ops {
+	/* The vmm has submitted something, or may have. Not while the VM is held. */
+	void (*look)(struct vmio_dev *d);
+	/* Something of the area is under way: it will be written to. */
+	bool (*busy)(const struct vmio_dev *d);
+	/* The run has ended; d->io is NULL. Frees d, now or later. */
+	void (*detach)(struct vmio_dev *d);
+};
+
+struct vmio_dev { /* a disk or a NIC: the first member of its own struct */
+	const struct vmio_dev_ops *ops;
+	struct vmio *io; /* [borrows] NULL: detached */
+	struct vmio_dev *next;
+};
+
+void vmio_init(void); /* once: takes event bits */
+/* NULL: no memory. */
+struct vmio *vmio_make(void);
+uint32_t
+vmio_bit(const struct vmio
+		 *io); /* io_bit of hv_vm_create, hv_vm_adopt; NULL: that of a VM without an area */
+/* area: [borrows] until vmio_close(); mem: [owns] from here on. */
+void vmio_open(struct vmio *io, void *area, struct guest_mem *mem);
+struct guest_mem *vmio_mem(const struct vmio *io);
+void *vmio_page(const struct vmio *io, uint32_t page); /* of the area */
+void vmio_add(struct vmio *io, struct vmio_dev *d);
+void vmio_look(struct vmio *io); /* at all devices, as if the vmm had told */
+/* Its vmm program, which gets VMM_EVENT_IO; 0: there is none. The handle stays the caller's. */
+void vmio_vmm(struct vmio *io, uint32_t prog);
+void vmio_tell(struct vmio *io);
+/* For saving the VM: nothing is begun until vmio_go_on(). */
+void vmio_hold(struct vmio *io);
+bool vmio_held(const struct vmio *io);
+void vmio_go_on(struct vmio *io);
+bool vmio_busy(const struct vmio *io);
+void vmio_close(struct vmio *io); /* NULL: nothing */
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See switch.h. */
+#include "net/switch.h"
+
+#include <string.h>
+
+#define NS_PER_S 1000000000ull
+#define BURST_FRAMES_MIN 64u
+#define BURST_BYTES_MIN 131072u /* twice the largest frame */
+#define BURST_PARTS 10u         /* of a second */
+
+/* ---- rates: token buckets ---- */
+
+static void bucket_init(struct switch_bucket *b, uint64_t rate, uint64_t least)
+{
+	uint64_t burst = rate / BURST_PARTS;
+
+	if (burst < least)
+		burst = least;
+	*b = (struct switch_bucket){.rate = rate, .burst = burst, .tokens = burst};
+}
+
+static void bucket_fill(struct switch_bucket *b, uint64_t now_ns)
+{
+	uint64_t gone = now_ns - b->at_ns, more;
+
+	if (gone > NS_PER_S)
+		gone = NS_PER_S;
+	more = (uint64_t)((unsigned __int128)gone * b->rate / NS_PER_S);
+	if (more == 0)
+		return; /* the time is not lost: at_ns stays */
+	b->at_ns = now_ns;
+	b->tokens = b->burst - b->tokens < more ? b->burst : b->tokens + more;
+}
+
+static bool bucket_has(struct switch_bucket *b, uint64_t n, uint64_t now_ns)
+{
+	if (b->rate == 0)
+		return true;
+	bucket_fill(b, now_ns);
+	return b->tokens >= n;
+}
+
+static bool rate_ok(struct switch_bucket *bytes, struct switch_bucket *frames, uint64_t n,
+		    uint64_t now_ns)
+{
+	if (!bucket_has(bytes, n, now_ns) || !bucket_has(frames, 1, now_ns))
+		return false;
+	if (bytes->rate)
+		bytes->tokens -= n;
+	if (frames->rate)
+		frames->tokens--;
+	return true;
+}
+
+/* ---- ports ---- */
+
+void switch_init(struct vswitch *sw, uint32_t secret)
+{
+	*sw = (struct vswitch){0};
+	fdb_init(&sw->fdb, secret);
+}
+
+void switch_free(struct vswitch *sw)
+{
+	fdb_free(&sw->fdb);
+}
+
+enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
+{
+	const struct switch_port_config *c = &port->config;
+	struct switch_port **at = &sw->ports;
+
+	if (sw->n_ports >= SWITCH_PORTS_MAX)
+		return SWITCH_FULL;
+	if (fdb_reserve(&sw->fdb, &port->learned, c->learn))
+		return SWITCH_NO_MEMORY;
+	if (c->has_mac && fdb_give(&sw->fdb, &port->learned, c->mac, c->vid)) {
+		fdb_forget(&sw->fdb, &port->learned);
+		return SWITCH_MAC_TAKEN;
+	}
+	bucket_init(&port->tx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
+	bucket_init(&port->rx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
+	bucket_init(&port->tx_frames, c->rate.frames_per_s, BURST_FRAMES_MIN);
+	bucket_init(&port->rx_frames, c->rate.frames_per_s, BURST_FRAMES_MIN);
+	port->counters = (struct switch_counters){0};
+	port->up = port->promiscuous = false;
+	port->sw = sw;
+	port->next = NULL;
+	while (*at)
+		at = &(*at)->next;
+	*at = port;
+	sw->n_ports++;
+	return SWITCH_OK;
+}
+
+void switch_unplug(struct switch_port *port)
+{
+	struct vswitch *sw = port->sw;
+	struct switch_port **at;
+
+	if (!sw)
+		return;
+	at = &sw->ports;
+	while (*at != port)
+		at = &(*at)->next;
+	*at = port->next;
+	sw->n_ports--;
+	fdb_forget(&sw->fdb, &port->learned);
+	port->sw = NULL;
+}
+
+void switch_malformed(struct switch_port *port)
+{
+	port->counters.tx_malformed++;
+}
+
+bool switch_tagged(const struct switch_port *port, const struct packet *p)
+{
+	return port->config.trunk && p->vid != port->config.vid;
+}
+
+/* ---- out ---- */
+
+struct delivery {
+	struct switch_port *port;
+	uint64_t now_ns;
+};
+
+static bool deliver_one(void *ctx, const struct packet *p)
+{
+	struct delivery *d = ctx;
+	struct switch_port *port = d->port;
+
+	if (!rate_ok(&port->rx_bytes, &port->rx_frames, p->bytes, d->now_ns)) {
+		port->counters.rx_limited++;
+		return false;
+	}
+	if (!port->ops->deliver(port, p)) {
+		port->counters.rx_no_room++;
+		return false;
+	}
+	port->counters.rx_frames++;
+	port->counters.rx_bytes += p->bytes;
+	return true;
+}
+
+/* May it go from one to the other at all? */
+static bool allowed(const struct switch_port *from, const struct switch_port *to,
+		    const struct packet *p)
+{
+	if (to == from || !to->up || (from->config.isolated && to->config.isolated))
+		return false;
+	return to->config.trunk || to->config.vid == p->vid;
+}
+
+static unsigned deliver(struct switch_port *to, const struct packet *p, uint64_t now_ns)
+{
+	struct delivery d = {to, now_ns};
+	unsigned taken;
+
+	return packet_finish(p, to->caps, deliver_one, &d, &taken);
+}
+
+static unsigned flood(struct switch_port *from, const struct packet *p, bool group, uint64_t now_ns)
+{
+	struct switch_port *next;
+	unsigned n = 0;
+
+	for (struct switch_port *to = from->sw->ports; to; to = next) {
+		next = to->next;
+		if (allowed(from, to, p) && (group || to->config.floods || to->promiscuous))
+			n += deliver(to, p, now_ns);
+	}
+	from->counters.flooded += n;
+	return n;
+}
+
+static struct switch_port *port_of(struct fdb_owner *o)
+{
+	return (struct switch_port *)((char *)o - offsetof(struct switch_port, learned));
+}
+
+static unsigned forward(struct switch_port *from, const struct packet *p, uint64_t now_ns)
+{
+	struct fdb_owner *o;
+	struct switch_port *to;
+
+	if (p->head[0] & 1)
+		return flood(from, p, true, now_ns);
+	o = fdb_find(&from->sw->fdb, p->head, p->vid, (uint32_t)(now_ns / NS_PER_S));
+	if (!o)
+		return flood(from, p, false, now_ns);
+	to = port_of(o);
+	return allowed(from, to, p) ? deliver(to, p, now_ns) : 0;
+}
+
+/* ---- in ---- */
+
+/* IEEE 802.1Q, table 8-1: between two bridges only. */
+static bool is_reserved(const uint8_t mac[6])
+{
+	static const uint8_t bridges[5] = {0x01, 0x80, 0xc2, 0x00, 0x00};
+
+	return memcmp(mac, bridges, sizeof(bridges)) == 0 && mac[5] < 0x10;
+}
+
+static bool is_station(const uint8_t mac[6])
+{
+	static const uint8_t none[6];
+
+	return !(mac[0] & 1) && memcmp(mac, none, sizeof(none)) != 0;
+}
+
+/* The VLAN a frame is in; false: it may not be in that one. */
+static bool classify(const struct switch_port *port, const struct packet *p, uint16_t *vid)
+{
+	if (p->vid == 0) {
+		*vid = port->config.vid;
+		return true;
+	}
+	*vid = p->vid;
+	return port->config.trunk && p->vid <= SWITCH_VID_MAX;
+}
+
+static bool admit(struct switch_port *port, const struct packet *p, uint64_t now_ns)
+{
+	struct switch_counters *c = &port->counters;
+
+	if (!is_station(p->head + 6)) {
+		c->tx_malformed++;
+		return false;
+	}
+	if (is_reserved(p->head)) {
+		c->tx_reserved++;
+		return false;
+	}
+	if (!rate_ok(&port->tx_bytes, &port->tx_frames, p->bytes, now_ns)) {
+		c->tx_limited++;
+		return false;
+	}
+	if (!spoof_check(&port->config, p)) {
+		c->tx_spoofed++;
+		return false;
+	}
+	return true;
+}
+
+static bool learn(struct switch_port *port, const struct packet *p, uint16_t vid, uint64_t now_ns)
+{
+	switch (fdb_learn(&port->sw->fdb, &port->learned, p->head + 6, vid,
+			  (uint32_t)(now_ns / NS_PER_S))) {
+	case FDB_ANOTHERS:
+		port->counters.tx_spoofed++;
+		return false;
+	case FDB_FULL:
+		port->counters.tx_not_learned++;
+		return true;
+	case FDB_KNOWN:
+	case FDB_LEARNED:
+		break;
+	}
+	return true;
+}
+
+unsigned switch_input(struct switch_port *port, const struct packet *p, uint64_t now_ns)
+{
+	uint16_t vid;
+
+	if (!port->sw || !port->up || !admit(port, p, now_ns))
+		return 0;
+	if (!classify(port, p, &vid)) {
+		port->counters.tx_vlan++;
+		return 0;
+	}
+	if (!learn(port, p, vid, now_ns))
+		return 0;
+	port->counters.tx_frames++;
+	port->counters.tx_bytes += p->bytes;
+	if (vid != p->vid) {
+		struct packet in = *p;
+
+		in.vid = vid;
+		return forward(port, &in, now_ns);
+	}
+	return forward(port, p, now_ns);
+}

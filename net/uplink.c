@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See uplink.h. */
+#include "net/uplink.h"
+
+#include <stdlib.h>
+
+#include "net/netif.h"
+
+struct uplink {
+	struct switch_port port;
+	struct nic *nic; /* [borrows] */
+	bool shared;     /* with the host's own interface */
+};
+
+static void rx(struct nic *nic, const void *frame, size_t len)
+{
+	struct uplink *u = nic->user;
+	const struct nic_seg seg = {frame, len};
+	struct packet p;
+
+	if (packet_make(&p, &seg, 1, NULL))
+		(void)switch_input(&u->port, &p, rt_now());
+	else
+		switch_malformed(&u->port);
+}
+
+static bool deliver(struct switch_port *port, const struct packet *p)
+{
+	struct uplink *u = port->own;
+	struct nic_seg segs[PACKET_WIRE_SEGS];
+	uint8_t tag[ETH_TAG_LEN];
+	unsigned n = packet_wire(p, switch_tagged(port, p), tag, segs);
+
+	return u->nic->ops->send(u->nic, segs, n) == 0;
+}
+
+static void link_changed(struct nic *nic)
+{
+	struct uplink *u = nic->user;
+
+	u->port.up = nic->link;
+	if (u->shared)
+		net_netif_link();
+	else
+		rt_log("net: %s link %s", nic->name, nic->link ? "up" : "down");
+}
+
+static const struct switch_port_ops ops = {.deliver = deliver};
+
+static const char *plug(struct uplink *u, struct vswitch *sw)
+{
+	u->port.ops = &ops;
+	u->port.own = u;
+	u->port.config = (struct switch_port_config){
+		.trunk = true, .floods = true, .learn = SWITCH_LEARN_UPLINK};
+	if (switch_plug(sw, &u->port) != SWITCH_OK)
+		return "the network has no room for another port";
+	if (!u->shared || net_netif_share(sw) == SWITCH_OK)
+		return NULL;
+	switch_unplug(&u->port);
+	return "the network has no room for the host's own interface, or a VM has its MAC";
+}
+
+static const char *begin(struct nic *nic)
+{
+	if (nic->started)
+		return NULL;
+	if (nic->ops->start(nic) != 0)
+		return "the card cannot be started; the host log says why";
+	nic->started = true;
+	return NULL;
+}
+
+struct uplink *uplink_open(struct nic *nic, struct vswitch *sw, const char **why)
+{
+	struct uplink *u;
+
+	*why = "out of memory";
+	u = nic->rx == rx ? NULL : calloc(1, sizeof(*u));
+	if (nic->rx == rx)
+		*why = "another network has that card";
+	if (!u)
+		return NULL;
+	u->nic = nic;
+	u->shared = net_netif_has(nic);
+	*why = begin(nic);
+	if (!*why)
+		*why = plug(u, sw);
+	if (*why) {
+		free(u);
+		return NULL;
+	}
+	nic->user = u;
+	nic->rx = rx;
+	nic->link_changed = link_changed;
+	nic->ops->set_promiscuous(nic, true);
+	u->port.up = nic->link;
+	return u;
+}
+
+void uplink_close(struct uplink *u)
+{
+	struct nic *nic = u->nic;
+
+	nic->ops->set_promiscuous(nic, false);
+	nic->rx = NULL;
+	nic->link_changed = NULL;
+	nic->user = NULL;
+	switch_unplug(&u->port);
+	if (u->shared)
+		net_netif_alone();
+	free(u);
+}
+
+const struct switch_port *uplink_port(const struct uplink *u)
+{
+	return &u->port;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A vmm that writes anything into the I/O area of a NIC while the control kernel serves it: records, toggles, orders, modes.
+ * Input: writes of 8 bytes (3 of offset, 4 of value, 1 of what happens then). No access leaves the guest's memory or the area;
+ * what arrives at the other port is a frame.
+ */
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/netdev.c
+// SRC: net/checksum.c
+// SRC: net/fdb.c
+// SRC: net/frame.c
+// SRC: net/packet.c
+// SRC: net/spoof.c
+// SRC: net/switch.c
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl-kernel/backend/netdev.h"
+#include "ctrl-kernel/vmm/io_area.h"
+
+#define RAM 0x4000u
+#define AREA (2 * IO_NIC_PAGES * 4096)
+
+struct vmio {
+	int unused;
+};
+static struct vmio the_io;
+static uint8_t *ram, *area; /* malloc'ed: the sanitizer sees their ends */
+static struct vmio_dev *attached;
+static struct loop_job *jobs;
+static struct vswitch sw;
+static struct switch_port wire;
+static uint64_t now = 1000000000;
+
+uint64_t rt_now(void)
+{
+	return now;
+}
+
+void loop_defer(struct loop_job *j)
+{
+	if (j->queued)
+		return;
+	j->queued = true;
+	j->next = jobs;
+	jobs = j;
+}
+
+static void turn(void)
+{
+	struct loop_job *j = jobs;
+
+	jobs = NULL;
+	for (struct loop_job *next; j; j = next) {
+		next = j->next;
+		j->queued = false;
+		j->fn(j->ctx);
+	}
+}
+
+void *vmio_page(const struct vmio *io, uint32_t page)
+{
+	return area + (size_t)page * 4096;
+}
+
+struct guest_mem *vmio_mem(const struct vmio *io)
+{
+	return NULL;
+}
+
+void *guest_mem_at(const struct guest_mem *g, uint64_t gpa, uint64_t bytes)
+{
+	return gpa < RAM && bytes <= RAM - gpa ? ram + gpa : NULL;
+}
+
+void vmio_add(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = io;
+	attached = d;
+}
+
+void vmio_tell(struct vmio *io)
+{
+}
+
+bool vmio_held(const struct vmio *io)
+{
+	return false;
+}
+
+static bool out(struct switch_port *port, const struct packet *p)
+{
+	uint8_t *flat = malloc(p->bytes);
+
+	if (p->bytes < ETH_HEADER_LEN || p->bytes > ETH_HEADER_LEN + ETH_PAYLOAD_MAX)
+		abort();
+	packet_copy(p, flat);
+	free(flat);
+	return true;
+}
+
+static void arrive(uint32_t bytes)
+{
+	static uint8_t frame[1600] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34};
+	struct nic_seg seg = {frame, bytes};
+	struct packet p;
+
+	if (packet_make(&p, &seg, 1, NULL))
+		(void)switch_input(&wire, &p, now);
+}
+
+static void start(void)
+{
+	static const struct switch_port_ops ops = {.deliver = out};
+	static const struct switch_port_config c = {
+		.has_mac = true, .mac = {2, 0, 0, 0, 0, 1}, .learn = 4};
+	struct netdev *n;
+
+	ram = calloc(1, RAM);
+	area = calloc(1, AREA);
+	switch_init(&sw, 1);
+	wire = (struct switch_port){.ops = &ops, .config = {.floods = true, .learn = 8}};
+	n = netdev_make(&the_io, 0, &c);
+	if (switch_plug(&sw, &wire) != SWITCH_OK || switch_plug(&sw, netdev_port(n)) != SWITCH_OK)
+		abort();
+	wire.up = true;
+	netdev_link(n, true);
+}
+
+static void stop(void)
+{
+	attached->io = NULL;
+	attached->ops->detach(attached);
+	turn(); /* one that waited for its turn is freed by it */
+	switch_unplug(&wire);
+	switch_free(&sw);
+	free(ram);
+	free(area);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	start();
+	for (; size >= 8; data += 8, size -= 8) {
+		uint32_t where = data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16;
+
+		if (where & 0x800000)
+			memcpy(ram + where % (RAM - 4), data + 3, 4);
+		else /* mostly the heads of the queues and their first records */
+			memcpy(area + (where & 0x400000 ? IO_NIC_PAGES * 4096 : 0) + where % 0x2000,
+			       data + 3, 4);
+		if (data[7] & 1)
+			attached->ops->look(attached);
+		if (data[7] & 2)
+			arrive(data[7] * 8u);
+		if (data[7] & 4)
+			turn();
+		now += 1000000;
+	}
+	stop();
+	return 0;
+}

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Linux guests on networks: among themselves, behind NAT, on a card of the host; and through deaths of what carries their frames."""
+import hashlib
+import http.server
+import json
+import os
+import threading
+import time
+import urllib.request
+
+import pytest
+from host import IMAGE, Host, Problem, free_port
+from netguests import Guest
+
+OPTIONS = "ip=dhcp mgmt.insecure=1 test.hooks=1"
+FORWARDED = 2222
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """On the loopback of this machine, which QEMU shows as 10.0.2.2: random bytes, and their checksum."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.data = os.urandom(1 << 20)
+        self.sha256 = hashlib.sha256(self.data).hexdigest()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.data)))
+        self.end_headers()
+        self.wfile.write(self.server.data)
+
+    def log_message(self, *_):
+        pass
+
+
+def boot(extra="", nic=""):
+    return {"netdev": extra, "nic": nic, "args": ["-kernel", str(IMAGE), "-append", OPTIONS]}
+
+
+@pytest.fixture(scope="module")
+def port():
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def machine(port):
+    with Host(mem=1024, boot=boot(f",hostfwd=tcp:127.0.0.1:{port}-:{FORWARDED}"), limit=580) as h:
+        h.ready()
+        h.api.upload_linux()
+        yield h
+        print(h.serial.text[-3000:])
+
+
+@pytest.fixture
+def host(machine):
+    """Without VMs, and with no network but the default."""
+    yield machine
+    api = machine.api
+    for vm in api.get("/v1/vms")["items"]:
+        if vm["state"] in ("running", "paused"):
+            api.post(f"/v1/vms/{vm['name']}/actions/stop")
+        api.delete(f"/v1/vms/{vm['name']}")
+    for network in api.get("/v1/networks")["items"]:
+        if network["name"] != "default":
+            api.delete(f"/v1/networks/{network['name']}")
+
+
+def pair(api, network="lan", **nic):
+    """Two guests in one network, with addresses."""
+    guests = [Guest(api, name, [{"network": network, **nic}]) for name in "ab"]
+    for i, g in enumerate(guests):
+        g.address(f"10.1.0.{i + 1}/24")
+    return guests
+
+
+def ports(api, network):
+    return {p.get("vm", p["kind"]): p for p in api.get(f"/v1/networks/{network}/ports")["items"]}
+
+
+def transfer(sender, receiver, ip, mib, timeout=90, during=lambda: None):
+    """TCP; `during` is called while it is under way. -> both checksums are the same"""
+    begun = receiver.begin("nc -l -p 5000 | sha256sum")
+    receiver.api.wait_console(receiver.name, "", 5)
+    time.sleep(0.5)
+    sent = sender.begin(f"dd if=/dev/urandom of=/tmp/x bs=1M count={mib} 2>/dev/null; sha256sum </tmp/x; nc {ip} 5000 </tmp/x")
+    during()
+    _, out = sender.wait(sent, timeout)
+    _, got = receiver.wait(begun, timeout)
+    assert out.split()[0] == got.split()[0], (out, got)
+
+
+def test_two_guests(host):
+    """Ping, TCP both ways; the switch knows each by its port, and no access stops a vCPU for a frame."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a, b = pair(api)
+    assert a.ping("10.1.0.2", 5) == 5 and b.ping("10.1.0.1", 5) == 5
+    before = [api.get(f"/v1/vms/{n}/stats")["parks"] for n in "ab"]
+    transfer(a, b, "10.1.0.2", 4)
+    transfer(b, a, "10.1.0.1", 4)
+    assert [api.get(f"/v1/vms/{n}/stats")["parks"] for n in "ab"] == before
+    p = ports(api, "lan")
+    assert p["a"]["sent"]["bytes"] > 4 << 20 and p["b"]["received"]["bytes"] > 4 << 20
+    # Frames of the guests' TCP go through whole: far fewer than there are segments.
+    assert p["a"]["sent"]["frames"] < (4 << 20) / 1448
+    assert p["a"]["sent"]["malformed"] == p["b"]["sent"]["malformed"] == 0
+
+
+def test_without_offloads(host):
+    """The same when a guest does it all itself, and when only one of them does."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a, b = pair(api)
+    # There is no ethtool in a busybox: the driver is told by the features that it may not have.
+    b.sh("ip link set eth0 down; rmmod virtio_net; insmod /lib/modules/virtio_net.ko gso=0 csum=0; sleep 1")
+    b.address("10.1.0.2/24")
+    assert a.ping("10.1.0.2") == 3
+    transfer(a, b, "10.1.0.2", 2)
+    transfer(b, a, "10.1.0.1", 2)
+
+
+def test_driver_comes_and_goes(host):
+    """A driver that resets its device has its receive buffers back before it has its memory for something else."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a, b = pair(api)
+    for _ in range(5):
+        b.sh("rmmod virtio_net; insmod /lib/modules/virtio_net.ko; sleep 0.2")
+    b.address("10.1.0.2/24")
+    assert a.ping("10.1.0.2") == 3
+    api.post("/v1/vms/b/actions/reset")
+    api.wait_state("b", "running")
+
+
+def test_vlans_and_isolation(host):
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a = Guest(api, "a", [{"network": "lan", "vlan": 7}])
+    b = Guest(api, "b", [{"network": "lan"}, {"network": "lan", "vlan": 7}])
+    a.address("10.1.0.1/24")
+    b.address("10.1.0.2/24", "eth0")
+    assert a.ping("10.1.0.2", 2, 1) == 0
+    b.sh("ip addr flush dev eth0")
+    b.address("10.1.0.2/24", "eth1")
+    assert a.ping("10.1.0.2") == 3
+
+
+def test_spoofing(host):
+    """A guest that may send from its own MAC only; one whose MAC is another's does not start."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a, b = pair(api, anti_spoof=True)
+    assert a.ping("10.1.0.2", 2) == 2
+    a.sh("ip link set eth0 down; ip link set eth0 address 02:11:22:33:44:55; ip link set eth0 up")
+    assert a.ping("10.1.0.2", 2, 1) == 0
+    assert ports(api, "lan")["a"]["sent"]["spoofed"] > 0
+    mac = api.get("/v1/vms/b")["nics"][0]["mac"]
+    api.post("/v1/vms", {**api_spec("c"), "nics": [{"network": "lan", "mac": mac}]})
+    with pytest.raises(Problem) as e:
+        api.post("/v1/vms/c/actions/start")
+    assert mac in str(e.value)
+
+
+def api_spec(name):
+    return {"name": name, "vcpus": 1, "memory": "64MiB", "boot": {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet"}}
+
+
+def test_link(host):
+    """A cable pulled out over the API: the guest sees it."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a, b = pair(api)
+    assert a.ping("10.1.0.2", 2) == 2
+    api.call("PATCH", "/v1/vms/b/nics/nic0", {"link": "down"})
+    assert a.ping("10.1.0.2", 2, 1) == 0
+    assert b.sh("cat /sys/class/net/eth0/carrier").split()[-1] == "0"
+    api.call("PATCH", "/v1/vms/b/nics/nic0", {"link": "up"})
+    b.sh("until grep -q 1 /sys/class/net/eth0/carrier; do sleep 0.1; done")
+    assert a.ping("10.1.0.2", 3) >= 2
+    for path, body, status in (("b/nics/nic0", {"link": "sideways"}, 400), ("b/nics/none", {"link": "up"}, 404)):
+        got, _, _ = api.raw("PATCH", f"/v1/vms/{path}", json.dumps(body), {"Content-Type": "application/json"})
+        assert got == status
+
+
+def test_nat(host, port):
+    """A lease, the world behind the host's address, names, a port of the host that leads to the guest; and not the host itself."""
+    api, server = host.api, Server()
+    a = Guest(api, "a", ["default"])
+    ip = a.dhcp()
+    assert ip.startswith("192.168.213.")
+    assert a.ping("192.168.213.1") == 3
+    assert server.sha256 in a.sh(f"wget -q -O - http://10.0.2.2:{server.server_port}/ | sha256sum", 60)
+    out = a.sh("nslookup nowhere.invalid 192.168.213.1", fails=True, timeout=30)
+    assert "can't find" in out and "timed out" not in out
+    leases = api.get("/v1/networks/default/leases")["items"]
+    assert [(x["address"], x["mac"]) for x in leases] == [(ip, api.get("/v1/vms/a")["nics"][0]["mac"])]
+    # Not management: nothing answers, so there is still somebody to be killed.
+    a.sh("nc 10.0.2.15 8080 </dev/null & P=$!; sleep 2; kill $P", 30)
+    api.call("PATCH", "/v1/networks/default", {"nat": {"forwards": [{"protocol": "tcp", "port": FORWARDED, "address": ip, "to_port": 80}]}})
+    a.sh("mkdir -p /tmp/w; echo hello from a guest >/tmp/w/index.html; httpd -h /tmp/w -p 80")
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read() == b"hello from a guest\n"
+    # The next control kernel knows the lease, the forward and, when the guest goes on, its connection.
+    api.post("/v1/host/control/restart")
+    wait_instance(api, 2)
+    assert api.get("/v1/networks/default/leases")["items"][0]["address"] == ip
+    assert a.ping("10.0.2.2") == 3
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read() == b"hello from a guest\n"
+    api.call("PATCH", "/v1/networks/default", {"nat": {"forwards": []}})
+
+
+def wait_instance(api, at_least, timeout=40):
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            now = api.get("/v1/host")["control"]["instance"]
+            if now >= at_least:
+                return now
+        except (OSError, Problem):
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_deaths_under_a_transfer():
+    """TCP goes on whoever dies: the control kernel, the sender's device program, the receiver's. Two of each: a third within a minute is one too many."""
+    with Host(options=OPTIONS, mem=512, limit=280) as h:
+        h.ready()
+        api = h.api
+        api.upload_linux()
+        api.post("/v1/networks", {"name": "lan"})
+        a, b = pair(api)
+
+        def deaths():
+            for i in range(2):
+                time.sleep(0.7)
+                api.post("/v1/host/control/restart")
+                wait_instance(api, 2 + i)
+                for vm in "ab":
+                    api.post(f"/v1/vms/{vm}/actions/test-crash-vmm")
+        transfer(a, b, "10.1.0.2", 16, 200, deaths)
+        assert h.serial.text.count("another takes over") == 4
+        assert a.ping("10.1.0.2") == 3
+        assert api.get("/v1/vms/a")["state"] == api.get("/v1/vms/b")["state"] == "running"
+
+
+def test_save_and_restore(host):
+    """A VM that is restored has its NIC back, with receive buffers, on a network that was busy meanwhile."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    a, b = pair(api)
+    busy = a.begin("ping -c 100 -i 0.05 -W 1 10.1.0.2 >/dev/null")
+    job = api.post("/v1/vms/b/actions/save", {"image": "b.saved"})
+    wait_job(api, job)
+    job = api.post("/v1/vms/b/actions/restore", {"image": "b.saved"})
+    wait_job(api, job)
+    a.wait(busy, 60)
+    assert a.ping("10.1.0.2") == 3
+    transfer(a, b, "10.1.0.2", 2)
+    api.delete("/v1/images/b.saved")
+
+
+def wait_job(api, job, timeout=60):
+    deadline = time.monotonic() + timeout
+    while job["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        job = api.get(f"/v1/operations/{job['id']}")
+    assert job["state"] == "succeeded", job
+
+
+def test_definitions(host):
+    """What is wrong with a network is said with its field; one in use stays."""
+    api = host.api
+
+    def refused(body, field, method="POST", path="/v1/networks"):
+        status, _, answer = api.raw(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        assert status in (400, 409) and field in answer.decode(), (status, answer)
+    refused({"name": "x", "mode": "hub"}, "/mode")
+    refused({"name": "x", "uplink": "ne2000"}, "/uplink")
+    refused({"name": "x", "vlan": 4095}, "/vlan")
+    refused({"name": "x", "mode": "nat", "nat": {"subnet": "192.168.213.0/25"}}, "overlaps")
+    refused({"name": "x", "mode": "nat", "nat": {"subnet": "10.9.0.0/16"}}, "/nat/subnet")
+    refused({"name": "x", "mode": "nat", "nat": {"dhcp_first": "10.0.0.1", "dhcp_last": "10.0.0.2"}}, "/nat/dhcp_first")
+    refused({"name": "x", "mode": "nat", "nat": {"forwards": [{"protocol": "tcp", "port": 8080, "address": "192.168.214.5", "to_port": 80}]}},
+            "/nat/forwards/0/port")
+    refused({"name": "default"}, "exists")
+    refused({**api_spec("v"), "nics": [{"network": "nowhere"}]}, "/nics/0/network", path="/v1/vms")
+    api.post("/v1/networks", {"name": "lan"})
+    api.post("/v1/vms", {**api_spec("v"), "nics": [{"network": "lan"}]})
+    with pytest.raises(Problem) as e:
+        api.delete("/v1/networks/lan")
+    assert e.value.status == 409 and '"v"' in str(e.value)
+
+
+@pytest.mark.parametrize("nic", ["e1000", "virtio-net-pci"])
+def test_uplink(nic):
+    """A guest on the card that management has: both answer; with a cable out neither does, and then both again."""
+    port, server = free_port(), Server()
+    with Host(mem=512, nic=nic, boot=boot(f",hostfwd=tcp:127.0.0.1:{port}-10.0.2.77:80", ",id=card"), limit=240) as h:
+        h.ready()
+        api = h.api
+        api.upload_linux()
+        name = api.get("/v1/networks")["nics"][0]["name"]
+        assert name == api.get("/v1/host")["network"]["nic"]["name"]
+        api.post("/v1/networks", {"name": "out", "uplink": name})
+        assert api.get("/v1/networks/out")["uplink_error"] is None
+        a = Guest(api, "a", ["out"])
+        a.address("10.0.2.77/24")
+        a.sh("ip route add default via 10.0.2.2")
+        assert a.ping("10.0.2.2") == 3
+        assert a.ping("10.0.2.15") == 3  # the host, over the switch
+        assert server.sha256 in a.sh(f"wget -q -O - http://10.0.2.2:{server.server_port}/ | sha256sum", 60)
+        a.sh("mkdir -p /tmp/w; echo from the wire >/tmp/w/index.html; httpd -h /tmp/w -p 80")
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read() == b"from the wire\n"
+        h.monitor("set_link card off")
+        time.sleep(1.5)
+        h.monitor("set_link card on")
+        h.serial.wait("link down", 10)
+        h.serial.wait(r"link down[\s\S]*link up", 20)
+        assert a.ping("10.0.2.2", 5) >= 3
+        api.post("/v1/host/control/restart")
+        wait_instance(api, 2)
+        assert a.ping("10.0.2.2", 5) >= 3
+        assert api.get("/v1/networks/out")["uplink_error"] is None

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A guest's memory (backend/guestmem.h) for fakehv.c, which includes this: mapped in the second step. */
+#ifndef TESTS_FAKEGUESTMEM_H
+#define TESTS_FAKEGUESTMEM_H
+
+#include "ctrl-kernel/backend/guestmem.h"
+
+struct guest_mem {
+	unsigned refs, steps;
+	uint64_t pages;
+	struct fake_object *mem;
+};
+
+int guest_mem_make(uint64_t pages, struct guest_mem **out)
+{
+	if (fails(HVC_MEM_CREATE))
+		return fail_with;
+	*out = calloc(1, sizeof(**out));
+	**out = (struct guest_mem){.refs = 1, .pages = pages};
+	return 0;
+}
+
+int guest_mem_step(struct guest_mem *g, uint32_t mem, bool *done)
+{
+	if (fails(HVC_MEM_MAP))
+		return fail_with;
+	g->mem = handle_get(mem, MEM);
+	if (!g->mem || g->mem->pages != g->pages)
+		return -HVE_INVAL;
+	*done = g->steps++ > 0;
+	if (*done) {
+		g->mem->refs++;
+		mappings++;
+	}
+	return 0;
+}
+
+void *guest_mem_at(const struct guest_mem *g, uint64_t gpa, uint64_t bytes)
+{
+	uint64_t all = g->pages * HV_PAGE_SIZE;
+
+	return gpa > all || bytes > all - gpa ? NULL : g->mem->data + gpa;
+}
+
+bool guest_mem_segs(const struct guest_mem *g, uint64_t gpa, uint32_t bytes, struct blk_seg *out,
+		    unsigned max, unsigned *n)
+{
+	void *va = guest_mem_at(g, gpa, bytes);
+
+	if (!va || bytes == 0 || *n == max)
+		return false;
+	out[(*n)++] = (struct blk_seg){.va = va, .hpa = gpa, .bytes = bytes};
+	return true;
+}
+
+void guest_mem_get(struct guest_mem *g)
+{
+	g->refs++;
+}
+
+void guest_mem_put(struct guest_mem *g)
+{
+	if (--g->refs)
+		return;
+	if (g->steps > 1) {
+		mappings--;
+		object_put(g->mem);
+	}
+	free(g);
+}
+
+#endif

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A NIC from the driver's rings to the switch and back: the vmm's device, the I/O area, the control kernel's port, with a driver
+ * by hand, and the deaths of both programs in between.
+ */
+// SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/virtio/transport.c
+// SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/blk.c
+// SRC: ctrl-kernel/vmm/virtio/devices.c
+// SRC: ctrl-kernel/vmm/virtio/io.c
+// SRC: ctrl-kernel/vmm/virtio/net.c
+// SRC: ctrl-kernel/vmm/virtio/rng.c
+// SRC: ctrl-kernel/vmm/virtio/csprng.c
+// SRC: ctrl-kernel/vmm/bus.c
+// SRC: ctrl-kernel/vmm/pci.c
+// SRC: ctrl-kernel/vmm/guest.c
+// SRC: ctrl-kernel/rt/fmt.c
+// SRC: ctrl-kernel/backend/ioqueue.c
+// SRC: ctrl-kernel/backend/netdev.c
+// SRC: net/checksum.c
+// SRC: net/fdb.c
+// SRC: net/frame.c
+// SRC: net/packet.c
+// SRC: net/spoof.c
+// SRC: net/switch.c
+#include <stdio.h>
+
+#include "tests/unit/virtio_fakes.h"
+
+#include "ctrl-kernel/backend/netdev.h"
+#include "ctrl-kernel/vmm/virtio/net.h"
+
+enum { NIC_BAR = PCI_WINDOW + SLOT_NICS * 0x4000 };
+enum { RINGS = 0x4000, RING_STEP = 0x1000, BUFFER_AT = 0xa000, TX_AT = 0x1e000, N = 16 };
+enum { F_CSUM = 1, F_GUEST_CSUM = 2, F_MRG = 1 << 15, F_CTRL = 1 << 17 | 1 << 18 };
+
+/* ---- what the control kernel has: memory, events, a switch with another port ---- */
+
+static struct netdev *dev;
+static struct vmio_dev *attached;
+static unsigned n_events;
+static bool held;
+static struct vswitch sw;
+static struct switch_port wire;
+static unsigned n_out;
+static uint8_t last_out[2000];
+static uint32_t last_out_bytes;
+
+struct vmio {
+	int unused;
+};
+static struct vmio the_io;
+
+void *vmio_page(const struct vmio *io, uint32_t page_off)
+{
+	return vm_io_page(page_off);
+}
+
+struct guest_mem *vmio_mem(const struct vmio *io)
+{
+	return NULL;
+}
+
+void *guest_mem_at(const struct guest_mem *g, uint64_t gpa, uint64_t bytes)
+{
+	return gpa < RAM_BYTES && bytes <= RAM_BYTES - gpa ? kept->ram + gpa : NULL;
+}
+
+void vmio_add(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = io;
+	attached = d;
+}
+
+void vmio_tell(struct vmio *io)
+{
+	n_events++;
+}
+
+bool vmio_held(const struct vmio *io)
+{
+	return held;
+}
+
+static bool out(struct switch_port *port, const struct packet *p)
+{
+	n_out++;
+	last_out_bytes = p->bytes;
+	packet_copy(p, last_out);
+	return true;
+}
+
+static const struct switch_port_ops wire_ops = {.deliver = out};
+
+static void ctrl_dies(void)
+{
+	if (!dev)
+		return;
+	attached->io = NULL;
+	attached->ops->detach(attached);
+	dev = NULL;
+	jobs = NULL;
+}
+
+static void ctrl_starts(void)
+{
+	static const struct switch_port_config c = {
+		.has_mac = true, .mac = {2, 0, 0, 0, 0, 1}, .learn = 4};
+
+	dev = netdev_make(&the_io, 0, &c);
+	assert_non_null(dev);
+	assert_int_equal(switch_plug(&sw, netdev_port(dev)), SWITCH_OK);
+	netdev_link(dev, true);
+	attached->ops->look(attached);
+}
+
+/* Both look until neither has anything to say. */
+static void settle(void)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		unsigned before = n_events + n_io_tells;
+
+		if (dev)
+			attached->ops->look(attached);
+		virtio_io();
+		while (turn())
+			;
+		if (before == n_events + n_io_tells)
+			return;
+	}
+	fail_msg("they never come to rest");
+}
+
+static void vmm_dies(void)
+{
+	jobs = NULL;
+	instance();
+	virtio_resume(&vm);
+	virtio_io();
+}
+
+/* ---- a driver ---- */
+
+static uint64_t nic_rd(unsigned offset, unsigned width)
+{
+	return access_new(HV_MMIO_READ, NIC_BAR + offset, width, 0);
+}
+
+static void nic_wr(unsigned offset, unsigned width, uint64_t value)
+{
+	access_new(HV_MMIO_WRITE, NIC_BAR + offset, width, value);
+}
+
+static uint32_t part_at(unsigned q, unsigned part)
+{
+	return RINGS + (q * 3 + part) * 0x400u;
+}
+
+static void ring_on(unsigned q)
+{
+	nic_wr(COMMON_QUEUE_SELECT, 2, q);
+	nic_wr(COMMON_QUEUE_SIZE, 2, N);
+	nic_wr(COMMON_QUEUE_DESC, 4, part_at(q, 0));
+	nic_wr(COMMON_QUEUE_DRIVER, 4, part_at(q, 1));
+	nic_wr(COMMON_QUEUE_DEVICE, 4, part_at(q, 2));
+	nic_wr(COMMON_QUEUE_ENABLE, 2, 1);
+}
+
+static void driver(uint64_t features)
+{
+	memset(kept->ram + RINGS, 0, 9 * 0x400);
+	access_new(HV_MMIO_WRITE, HV_GPA_ECAM + (SLOT_NICS << 15) + PCI_COMMAND, 2,
+		   PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	nic_wr(COMMON_STATUS, 1, 0);
+	nic_wr(COMMON_STATUS, 1, 3);
+	features |= VIRTIO_VERSION_1;
+	for (unsigned i = 0; i < 2; i++) {
+		nic_wr(COMMON_DRIVER_FEATURE_SELECT, 4, i);
+		nic_wr(COMMON_DRIVER_FEATURE, 4, features >> i * 32 & UINT32_MAX);
+	}
+	nic_wr(COMMON_STATUS, 1, 11);
+	assert_int_equal(nic_rd(COMMON_STATUS, 1), 11);
+	for (unsigned q = 0; q < 3; q++)
+		ring_on(q);
+	nic_wr(COMMON_STATUS, 1, 15);
+}
+
+static void desc(unsigned q, unsigned i, uint64_t gpa, uint32_t len, unsigned flags, unsigned next)
+{
+	struct vring_desc d = {gpa, len, (uint16_t)flags, (uint16_t)next};
+
+	memcpy(kept->ram + part_at(q, 0) + i * 16, &d, 16);
+}
+
+static uint16_t *word(uint32_t gpa)
+{
+	return (uint16_t *)(kept->ram + gpa);
+}
+
+static void give(unsigned q, unsigned head)
+{
+	uint16_t *avail = word(part_at(q, 1));
+
+	avail[2 + avail[1] % N] = (uint16_t)head;
+	avail[1]++;
+}
+
+static void bell(unsigned q)
+{
+	virtio_doorbells(1ull << (VIRTIO_BELL(SLOT_NICS) + q));
+}
+
+static uint16_t used(unsigned q)
+{
+	return word(part_at(q, 2))[1];
+}
+
+struct entry {
+	uint32_t id, len;
+};
+
+static struct entry used_entry(unsigned q, unsigned i)
+{
+	struct entry e;
+
+	memcpy(&e, kept->ram + part_at(q, 2) + 4 + i % N * 8, 8);
+	return e;
+}
+
+/* Receive buffers of `bytes` each. */
+static void give_buffers(unsigned n, uint32_t bytes)
+{
+	for (unsigned i = 0; i < n; i++) {
+		desc(0, i, BUFFER_AT + i * bytes, bytes, VRING_WRITE, 0);
+		give(0, i);
+	}
+	bell(0);
+}
+
+static void send_one(uint32_t bytes, uint8_t seed)
+{
+	uint8_t *at = kept->ram + TX_AT;
+
+	memset(at, 0, 12);
+	memcpy(at + 12, (uint8_t[]){2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x12, 0x34}, 14);
+	for (uint32_t i = 14; i < bytes; i++)
+		at[12 + i] = (uint8_t)(i + seed);
+	desc(1, 0, TX_AT, 12, VRING_NEXT, 1);
+	desc(1, 1, TX_AT + 12, bytes, 0, 0);
+	give(1, 0);
+	bell(1);
+}
+
+/* A frame from the wire. */
+static void arrive(uint32_t bytes, uint8_t seed)
+{
+	uint8_t frame[1600] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34};
+	struct nic_seg seg = {frame, bytes};
+	struct packet p;
+
+	for (uint32_t i = 14; i < bytes; i++)
+		frame[i] = (uint8_t)(i * 3 + seed);
+	assert_true(packet_make(&p, &seg, 1, NULL));
+	(void)switch_input(&wire, &p, now);
+}
+
+/* What stands in the buffers of used entry `at` and those behind it is that frame. */
+static void expect_frame(unsigned at, uint32_t bytes, uint8_t seed, uint32_t buffer_bytes)
+{
+	uint32_t left = bytes + 12, off = 0;
+	uint16_t buffers = 0;
+
+	for (unsigned i = 0; left; i++, at++) {
+		struct entry e = used_entry(0, at);
+		const uint8_t *b = kept->ram + BUFFER_AT + e.id * buffer_bytes;
+
+		assert_int_equal(e.len, left < buffer_bytes ? left : buffer_bytes);
+		for (uint32_t j = i ? 0 : 26; j < e.len; j++)
+			assert_int_equal(b[j], (uint8_t)((off + j - 12) * 3 + seed));
+		if (i == 0)
+			memcpy(&buffers, b + 10, 2);
+		off += e.len;
+		left -= e.len;
+		buffers--;
+	}
+	assert_int_equal(buffers, 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	config = (struct vmm_config){.io_pages = 2 * IO_NIC_PAGES};
+	config.nics[0] = (struct vmm_nic){
+		.present = 1, .pairs = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}, .link = 1};
+	n_out = n_events = n_io_tells = 0;
+	held = false;
+	power_on();
+	switch_init(&sw, 1);
+	wire = (struct switch_port){.ops = &wire_ops, .config = {.floods = true, .learn = 8}};
+	assert_int_equal(switch_plug(&sw, &wire), SWITCH_OK);
+	wire.up = true;
+	ctrl_starts();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	ctrl_dies();
+	switch_unplug(&wire);
+	switch_free(&sw);
+	return 0;
+}
+
+/* ---- tests ---- */
+
+static void test_config(void **state)
+{
+	(void)state;
+	driver(F_MRG);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(nic_rd(0x200 + i, 1), config.nics[0].mac[i]);
+	assert_int_equal(nic_rd(0x206, 2), 1);
+	assert_int_equal(nic_rd(0x20a, 2), 1500);
+	config.nics[0].link = 0;
+	config.nics[0].changes++;
+	virtio_io();
+	assert_int_equal(nic_rd(0x206, 2), 0);
+	assert_int_equal(nic_rd(0x100, 1) & 2, 2); /* and it was told */
+}
+
+static void test_sends(void **state)
+{
+	(void)state;
+	driver(F_MRG);
+	n_io_tells = 0;
+	send_one(60, 1);
+	assert_int_equal(n_io_tells, 1);
+	settle();
+	assert_int_equal(n_out, 1);
+	assert_int_equal(last_out_bytes, 60);
+	assert_memory_equal(last_out, kept->ram + TX_AT + 12, 60);
+	assert_int_equal(used(1), 1);
+	assert_int_equal(used_entry(1, 0).len, 0);
+}
+
+static void test_receives(void **state)
+{
+	(void)state;
+	driver(0);
+	give_buffers(4, 1600);
+	settle();
+	arrive(60, 5);
+	arrive(1514, 7);
+	assert_int_equal(used(0), 0);
+	settle();
+	assert_int_equal(used(0), 2);
+	expect_frame(0, 60, 5, 1600);
+	expect_frame(1, 1514, 7, 1600);
+}
+
+static void test_merges(void **state)
+{
+	(void)state;
+	driver(F_MRG);
+	give_buffers(8, 512);
+	settle();
+	arrive(1514, 3);
+	arrive(100, 4);
+	settle();
+	assert_int_equal(used(0), 4);
+	expect_frame(0, 1514, 3, 512);
+	expect_frame(3, 100, 4, 512);
+	/* 4 are left: this one takes 3, the next finds one too few and is dropped, with nothing lost. */
+	arrive(1514, 5);
+	arrive(1514, 6);
+	arrive(200, 7);
+	settle();
+	assert_int_equal(used(0), 8);
+	expect_frame(4, 1514, 5, 512);
+	expect_frame(7, 200, 7, 512);
+	assert_int_equal(netdev_port(dev)->counters.rx_no_room, 1);
+}
+
+/* Without merging a frame that is larger than a buffer is dropped, the buffer stays. */
+static void test_small_buffer(void **state)
+{
+	(void)state;
+	driver(0);
+	give_buffers(1, 512);
+	settle();
+	arrive(1514, 3);
+	arrive(100, 4);
+	settle();
+	assert_int_equal(used(0), 1);
+	expect_frame(0, 100, 4, 512);
+}
+
+static void test_lies(void **state)
+{
+	static const struct {
+		uint8_t header[12];
+	} lies[] = {
+		{{1, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}}, /* a sum outside the frame */
+		{{0, 1, 0, 0, 100, 0, 0, 0, 0, 0}},     /* to be split, and no TCP */
+		{{0, 9}},
+	};
+
+	(void)state;
+	driver(F_CSUM);
+	for (unsigned i = 0; i < 3; i++) {
+		memcpy(kept->ram + TX_AT, lies[i].header, 12);
+		memcpy(kept->ram + TX_AT + 12, (uint8_t[]){2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1}, 12);
+		desc(1, 0, TX_AT, 72, 0, 0);
+		give(1, 0);
+		bell(1);
+		settle();
+		assert_int_equal(used(1), i + 1);
+	}
+	desc(1, 0, TX_AT, 12, 0, 0); /* a header and nothing else */
+	give(1, 0);
+	bell(1);
+	settle();
+	assert_int_equal(used(1), 4);
+	assert_int_equal(n_out, 0);
+	assert_int_equal(netdev_port(dev)->counters.tx_malformed, 4);
+}
+
+static uint8_t command(uint8_t class, uint8_t cmd, uint8_t value)
+{
+	uint16_t before = used(2);
+
+	memcpy(kept->ram + TX_AT, (uint8_t[]){class, cmd, value, 0xee}, 4);
+	desc(2, 0, TX_AT, 2, VRING_NEXT, 1);
+	desc(2, 1, TX_AT + 2, 1, VRING_NEXT, 2);
+	desc(2, 2, TX_AT + 3, 1, VRING_WRITE, 0);
+	give(2, 0);
+	bell(2);
+	assert_int_equal(used(2), before + 1);
+	return kept->ram[TX_AT + 3];
+}
+
+static void test_control(void **state)
+{
+	(void)state;
+	driver(F_CTRL);
+	assert_int_equal(command(0, 0, 1), 0);
+	settle();
+	assert_true(netdev_port(dev)->promiscuous);
+	vmm_dies();
+	ctrl_dies();
+	ctrl_starts();
+	assert_true(netdev_port(dev)->promiscuous);
+	assert_int_equal(command(0, 0, 0), 0);
+	settle();
+	assert_false(netdev_port(dev)->promiscuous);
+	assert_int_equal(command(0, 1, 1), 0);
+	assert_int_equal(command(0, 7, 1), 1);
+	assert_int_equal(command(9, 0, 1), 1);
+}
+
+static void test_link_and_hold(void **state)
+{
+	(void)state;
+	driver(0);
+	give_buffers(2, 1600);
+	settle();
+	netdev_link(dev, false);
+	arrive(60, 1);
+	netdev_link(dev, true);
+	held = true;
+	arrive(60, 2);
+	held = false;
+	arrive(60, 3);
+	settle();
+	assert_int_equal(used(0), 1);
+	expect_frame(0, 60, 3, 1600);
+}
+
+/* Not over before the receive buffers are back: their memory is the driver's then. */
+static void test_reset(void **state)
+{
+	(void)state;
+	driver(F_MRG);
+	give_buffers(4, 1600);
+	settle();
+	nic_wr(COMMON_STATUS, 1, 0);
+	assert_int_not_equal(nic_rd(COMMON_STATUS, 1), 0);
+	arrive(60, 1); /* nobody takes it any more */
+	settle();
+	assert_int_equal(nic_rd(COMMON_STATUS, 1), 0);
+	assert_int_equal(used(0), 0);
+	for (unsigned i = 12; i < 80; i++)
+		assert_int_equal(kept->ram[BUFFER_AT + i], 0);
+	driver(F_MRG);
+	give_buffers(4, 1600);
+	settle();
+	arrive(60, 2);
+	settle();
+	assert_int_equal(used(0), 1);
+}
+
+/* And when either dies in the middle of it. */
+static void test_reset_and_deaths(void **state)
+{
+	(void)state;
+	for (unsigned who = 0; who < 3; who++) {
+		driver(F_MRG);
+		give_buffers(4, 1600);
+		settle();
+		nic_wr(COMMON_STATUS, 1, 0);
+		if (who & 1)
+			vmm_dies();
+		if (who & 2) {
+			ctrl_dies();
+			ctrl_starts();
+		}
+		settle();
+		assert_int_equal(nic_rd(COMMON_STATUS, 1), 0);
+	}
+}
+
+/* What is on its way is sent again or comes again; nothing comes twice in the guest's rings. */
+static void test_deaths(void **state)
+{
+	(void)state;
+	driver(F_MRG);
+	give_buffers(8, 512);
+	ctrl_dies();
+	send_one(60, 1);
+	ctrl_starts();
+	settle();
+	assert_int_equal(n_out, 1);
+	assert_int_equal(used(1), 1);
+	arrive(1514, 3);
+	vmm_dies(); /* it had not completed them: they are given again, the frame is lost */
+	settle();
+	assert_int_equal(used(0), 0);
+	arrive(1514, 4);
+	ctrl_dies(); /* it had finished and not told */
+	ctrl_starts();
+	settle();
+	assert_int_equal(used(0), 3);
+	expect_frame(0, 1514, 4, 512);
+}
+
+/* The control kernel has died behind the first of three buffers: the guest never sees a part of the frame. */
+static void test_half_a_frame(void **state)
+{
+	struct io_queue *q = vm_io_page(0);
+	uint64_t before;
+
+	(void)state;
+	for (unsigned n = 1; n < 3; n++) {
+		driver(F_MRG);
+		give_buffers(8, 512);
+		settle();
+		before = q->done[0];
+		arrive(1514, 9);
+		/* As if the last ones had not been toggled: they are under way still. */
+		for (unsigned i = 0, seen = 0; i < 8; i++)
+			if ((q->done[0] ^ before) >> i & 1 && seen++ >= n)
+				q->done[0] ^= 1ull << i;
+		q->order_tail -= 3 - n;
+		ctrl_dies();
+		ctrl_starts();
+		settle();
+		assert_int_equal(used(0), 0);
+		for (unsigned i = 0; i < 3; i++)
+			arrive(1514, (uint8_t)(20 + i)); /* 8 buffers: two of them fit */
+		settle();
+		assert_int_equal(used(0), 6);
+		expect_frame(0, 1514, 20, 512);
+		expect_frame(3, 1514, 21, 512);
+		nic_wr(COMMON_STATUS, 1, 0);
+		settle();
+	}
+}
+
+/* A flood takes its turn, not all of the loop's time. */
+static void test_turns(void **state)
+{
+	unsigned turns = 0;
+
+	(void)state;
+	driver(0);
+	for (unsigned i = 0; i < N; i++) {
+		memcpy(kept->ram + TX_AT + 12,
+		       (uint8_t[]){255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1, 0x12, 0x34}, 14);
+		desc(1, i, TX_AT, 72, 0, 0);
+		give(1, i);
+	}
+	bell(1);
+	attached->ops->look(attached);
+	while (turn())
+		turns++;
+	assert_int_equal(n_out, N);
+	assert_in_range(turns, 0, 2);
+	virtio_io();
+	assert_int_equal(used(1), N);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_config),       T(test_sends),
+		T(test_receives),     T(test_merges),
+		T(test_small_buffer), T(test_lies),
+		T(test_control),      T(test_link_and_hold),
+		T(test_reset),        T(test_reset_and_deaths),
+		T(test_deaths),       T(test_half_a_frame),
+		T(test_turns),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
