@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -24,6 +25,7 @@
 #include <x86intrin.h>
 
 #define MIB (1u << 20)
+#define LARGE_PAGE (2 * MIB)
 #define BLOCK 4096u
 #define DEPTH 16u
 #define RANGE (512ull * MIB) /* of the drive that is used */
@@ -61,6 +63,17 @@ static void tell(const char *name, struct stopwatch start, unsigned ops, uint64_
 	printf("io %s %u ops %.2f us %.1f MB/s %llu instructions\n", name, ops, ns / ops / 1000,
 	       (double)bytes * 1000 / ns, (unsigned long long)((end.ticks - start.ticks) / ops));
 	fflush(stdout);
+}
+
+/* A large page, so that a request has one piece in every guest. */
+static uint8_t *contiguous(void)
+{
+	uint8_t *p = aligned_alloc(LARGE_PAGE, LARGE_PAGE);
+
+	if (!p || madvise(p, LARGE_PAGE, MADV_HUGEPAGE))
+		fail("memory");
+	memset(p, 0x5a, LARGE_PAGE);
+	return p;
 }
 
 /* ---- drives ---- */
@@ -143,10 +156,8 @@ static void disk(const char *device)
 
 	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) || bytes < RANGE)
 		fail(device);
-	buffer = aligned_alloc(MIB, MIB);
-	if (!buffer)
-		fail("memory");
-	memset(buffer, 0x5a, MIB);
+	buffer = contiguous();
+	one_by_one("warm-up", fd, 0, 2000, BLOCK);
 	one_by_one("warm-up", fd, 0, 16, MIB);
 	if (buffer[0] || buffer[MIB - 1])
 		printf("io: the drive is not empty, or the read did not arrive\n");
@@ -164,8 +175,8 @@ static void reads(const char *device)
 {
 	int fd = open(device, O_RDWR | O_DIRECT);
 
-	buffer = aligned_alloc(MIB, MIB);
-	if (fd < 0 || !buffer)
+	buffer = contiguous();
+	if (fd < 0)
 		fail(device);
 	for (;;)
 		one_by_one("rand-read", fd, 0, 2000, BLOCK);

@@ -19,7 +19,7 @@ PEERS = BUILD / "peers"
 # The drive answers while it is asked: an idle CPU's virtual time leaps to its next timer, so one that answers later would take as long as that. It keeps nothing.
 DRIVE = ["-blockdev", f"driver=null-co,node-name=d,size={1 << 30},read-zeroes=on", "-device", "virtio-blk-pci,drive=d,ioeventfd=off"]
 QUIET = "console=ttyS0 quiet nokaslr cryptomgr.notests panic=-1"
-DISK = "sleep,2;io,disk,/dev/vda;poweroff,-f"
+DISK = "io,disk,/dev/vda;poweroff,-f"
 LINK = "ip,link,set,eth0,up;ip,addr,add,192.168.213.{},dev,eth0"
 PING = "ping,-q,-c,2,-i,0.1,192.168.213.{0};echo,to,{0};ping,-q,-c,20,-i,0.1,192.168.213.{0}"
 SERVER = LINK.format("11/24") + ";io,serve"
@@ -89,7 +89,7 @@ def socle_disk(directory):
         api.post("/v1/vms", vm("disk", DISK, disks=[{"pool": "p", "volume": "v"}]))
         api.post("/v1/vms/disk/actions/start")
         api.post("/v1/vms/busy/actions/stop")
-        h.serial.wait(r"io rand-write-16 .*\n", 500)
+        h.serial.wait(r"io rand-write-16 .*\n", 400)
         return parse(h.serial.text)
 
 
