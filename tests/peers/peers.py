@@ -75,7 +75,7 @@ def boot(directory, vms, **more):
     config = Path(directory) / "socle.json"
     config.write_text(json.dumps({"vms": vms}))
     files = modules((KERNEL, "vmlinuz"), (PEERS / "guest.gz", "initrd"), (BUILD / "guests" / "spin", "spin"), (config, "socle.json"))
-    return Host("ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1 console.guests=all test.exact=1", mem=1024, icount=True, modules=files, limit=600, **more)
+    return Host("ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1 console.guests=all", mem=1024, icount=True, modules=files, limit=600, **more)
 
 
 def socle_disk(directory):
@@ -111,7 +111,7 @@ def kvm_run(jobs, limit=3000):
     prepare("host")
     words = f"{QUIET} jobs={','.join(jobs)} disk={DISK} server={SERVER} client={CLIENT}"
     args = ["timeout", str(limit), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "EPYC,+svm", "-smp", "1", "-m", "1024", "-machine", "pc", "-display", "none",
-            "-serial", "stdio", "-no-reboot", "-nic", "none", "-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01,clock=vm", *DRIVE,
+            "-serial", "stdio", "-no-reboot", "-nic", "none", "-icount", "shift=0,sleep=off", "-seed", os.environ.get("SEED", "1"), "-rtc", "base=2024-01-01,clock=vm", *DRIVE,
             "-kernel", PEERS / "vmlinuz", "-initrd", PEERS / "host.gz", "-append", words]
     text = subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace").stdout.replace("\r", "")
     if "jobs done" not in text:
