@@ -203,8 +203,8 @@ static void swallow(int listener)
 		return;
 	while ((n = read(fd, buffer, CHUNK)) > 0)
 		bytes += (uint64_t)n;
-	if (write(fd, &bytes, sizeof(bytes)) < 0)
-		perror("answer");
+	send(fd, &bytes, sizeof(bytes),
+	     MSG_NOSIGNAL); /* nobody waits for it where the connection was only a question */
 	close(fd);
 }
 
@@ -291,10 +291,11 @@ static void round_trips(struct sockaddr_in *peer)
 static void net(const char *to)
 {
 	struct sockaddr_in peer = address(to);
-	int fd = wait_for_peer(&peer);
 
+	close(wait_for_peer(
+		&peer)); /* it serves one connection at a time, and nothing else meanwhile */
 	round_trips(&peer);
-	stream(fd);
+	stream(wait_for_peer(&peer));
 }
 
 int main(int argc, char **argv)

@@ -114,9 +114,10 @@ def kvm_run(jobs, limit=3000):
             "-serial", "stdio", "-no-reboot", "-nic", "none", "-icount", "shift=0,sleep=off", "-seed", os.environ.get("SEED", "1"), "-rtc", "base=2024-01-01,clock=vm", *DRIVE,
             "-kernel", PEERS / "vmlinuz", "-initrd", PEERS / "host.gz", "-append", words]
     text = subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace").stdout.replace("\r", "")
+    (PEERS / "kvm.log").write_text(text)
     if "jobs done" not in text:
         raise AssertionError(f"the KVM host did not come to its end:\n{text[-3000:]}")
-    return {part.split("\n", 1)[0]: parse(part) for part in text.split("\njob ")[1:]}
+    return {part.split("\n", 1)[0]: parse(part) for part in re.split(r"^job ", text, flags=re.M)[1:]}
 
 
 def kvm():
