@@ -113,8 +113,9 @@ def kvm_run(jobs, limit=3000):
     args = ["timeout", str(limit), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "EPYC,+svm", "-smp", "1", "-m", "1024", "-machine", "pc", "-display", "none",
             "-serial", "stdio", "-no-reboot", "-nic", "none", "-icount", "shift=0,sleep=off", "-seed", os.environ.get("SEED", "1"), "-rtc", "base=2024-01-01,clock=vm", *DRIVE,
             "-kernel", PEERS / "vmlinuz", "-initrd", PEERS / "host.gz", "-append", words]
-    text = subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace").stdout.replace("\r", "")
-    (PEERS / "kvm.log").write_text(text)
+    r = subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace")
+    text = r.stdout.replace("\r", "")
+    (PEERS / f"kvm-{jobs[0]}-{os.environ.get('SEED', '1')}.log").write_text(f"{r.returncode}\n{r.stderr}\n{text}")
     if "jobs done" not in text:
         raise AssertionError(f"the KVM host did not come to its end:\n{text[-3000:]}")
     return {part.split("\n", 1)[0]: parse(part) for part in re.split(r"^job ", text, flags=re.M)[1:]}
