@@ -13,11 +13,11 @@ out=$(cd "$1/peers" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-fetch() { # PACKAGE...: downloads each once and unpacks it into $work/root
+fetch() { # PACKAGE...: downloads each once and unpacks it into $work/deb
 	local name
 	for name in "$@"; do
 		compgen -G "$out/deb/${name}_*.deb" >/dev/null || (cd "$out/deb" && apt-get -qq download "$name" 2>/dev/null)
-		dpkg-deb -x "$out/deb/${name}"_*.deb "$work/root"
+		dpkg-deb -x "$out/deb/${name}"_*.deb "$work/deb"
 	done
 }
 
@@ -35,7 +35,7 @@ closure() { # PACKAGE: it and the libraries that it needs and those need
 		}'
 }
 
-copy_libraries() { # BINARY TREE: the shared libraries BINARY is linked with, out of $work/root
+copy_libraries() { # BINARY TREE: the shared libraries BINARY is linked with, out of $work/deb
 	local todo=("$1") lib file
 	mkdir -p "$2/lib" "$2/lib64"
 	while [ ${#todo[@]} -gt 0 ]; do
@@ -43,7 +43,7 @@ copy_libraries() { # BINARY TREE: the shared libraries BINARY is linked with, ou
 		todo=("${todo[@]:1}")
 		for lib in $(objdump -p "$file" | awk '$1 == "NEEDED" {print $2}'); do
 			[ -e "$2/lib/$lib" ] && continue
-			cp -L "$(find "$work/root" -name "$lib" -path '*lib*' | sort | head -n 1)" "$2/lib/$lib"
+			cp -L "$(find "$work/deb" -name "$lib" -path '*lib*' | sort | head -n 1)" "$2/lib/$lib"
 			todo+=("$2/lib/$lib")
 		done
 	done
@@ -56,7 +56,7 @@ copy_modules() { # TREE NAME...: in the order of loading
 	shift
 	mkdir -p "$tree/modules"
 	for name in "$@"; do
-		file=$(find "$work/root/lib/modules" -name "$name.ko*" | head -n 1)
+		file=$(find "$work/deb/lib/modules" -name "$name.ko*" | head -n 1)
 		[ -n "$file" ] || { echo "peers: the kernel has no module $name" >&2; exit 1; }
 		case $file in
 		*.xz) xz -dc "$file" >"$tree/modules/$name.ko" ;;
@@ -92,12 +92,12 @@ make_host() {
 	mapfile -t packages < <(closure qemu-system-x86)
 	fetch "$kernel" busybox-static qemu-system-data seabios "${packages[@]}"
 	mkdir -p "$tree"/{bin,proc,sys,dev,firmware}
-	cp "$work/root/bin/busybox" "$work/root/usr/bin/qemu-system-x86_64" "$tree/bin/"
+	cp "$work/deb/bin/busybox" "$work/deb/usr/bin/qemu-system-x86_64" "$tree/bin/"
 	copy_libraries "$tree/bin/qemu-system-x86_64" "$tree"
 	copy_modules "$tree" virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk irqbypass kvm kvm-amd tun tap llc stp bridge \
 		vhost_iotlb vhost vhost_net
 	for name in seabios/bios-256k.bin qemu/linuxboot_dma.bin qemu/kvmvapic.bin; do
-		cp -L "$work/root/usr/share/$name" "$tree/firmware/"
+		cp -L "$work/deb/usr/share/$name" "$tree/firmware/"
 	done
 	install -m 755 "$here/host.init" "$tree/init"
 	cp "$guest/vmlinuz" "$out/guest.gz" "$tree/"
