@@ -104,7 +104,7 @@ make_host() {
 	for name in "$kernel" busybox-static qemu-system-x86 seabios; do
 		dpkg-deb -W --showformat '${Package} ${Version}\n' "$out/deb/${name}"_*.deb
 	done >"$out/versions"
-	cp "$work"/root/boot/vmlinuz-* "$out/vmlinuz"
+	cp "$work"/deb/boot/vmlinuz-* "$out/vmlinuz"
 	pack "$tree" >"$work/host.gz"
 	mv "$work/host.gz" "$out/host.gz"
 }
