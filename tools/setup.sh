@@ -38,6 +38,7 @@ clang-format-14: lint
 cppcheck: lint
 prometheus: tests (promtool)
 lvm2: tests (volumes of Debian's LVM)
+debootstrap: tests (a Debian on a volume)
 fdisk: tests (sfdisk)
 gdisk: tests (sgdisk)
 gdb: tests (page-table audit)

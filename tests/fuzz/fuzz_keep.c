@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+// SRC: ctrl-kernel/rt/hex.c
+// SRC: ctrl-kernel/ops/devices.c
 // SRC: ctrl-kernel/ops/error.c
 // FLAGS: -isystem build/deps/src/mbedtls/include
 /*
@@ -14,7 +16,8 @@
 
 #include "ctrl-kernel/ops/keep.c"
 
-enum { IMAGES = 3, VMS = 5, GONE = 2, IMAGE_PAGES = 4, STORE = 1, PAGES = 9 + 2 * (VMS + 2) };
+enum { IMAGES = 3, VMS = 5, GONE = 2, IMAGE_PAGES = 4, STORE = 1 };
+#define PAGES (HEAD_PAGES + VM_RECORD_PAGES * (VMS + 2))
 #define TOTAL (1ull << 30)
 #define require(c) ((c) ? (void)0 : abort())
 

@@ -189,9 +189,9 @@ def test_figures(tmp_path):
     """From one instance to the next that serves, with a static address, and the longest that a guest waits for an answer meanwhile; virtual time."""
     vm = {"name": "a", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "soak"}, "autostart": True}
     files = modules((BUILD / "guests" / "soak", "soak"), (config_file(tmp_path, [vm]), "socle.json"))
-    with Host(options=STATIC + " console.guests=all", mem=512, icount=True, modules=files, limit=100) as h:
+    with Host(options=STATIC + " console.guests=all", mem=512, icount=True, nic="virtio-net-pci", modules=files, limit=100) as h:
         h.serial.wait(r"\[a\] round [1-9]\d*,", 60)
-        h.api.timeout = 5
+        h.api.timeout = 20
         try:
             assert upgrade(h, NEWER)[0] == 202
         except TimeoutError:

@@ -136,7 +136,7 @@ static inline void fake_move(const struct nvme_sqe *e, uint8_t *medium, uint32_t
 	}
 }
 
-static inline unsigned fake_io(const struct nvme_sqe *e)
+static inline unsigned fake_nvme_io(const struct nvme_sqe *e)
 {
 	unsigned ns = e->nsid == 7, shift = ns ? 12 : 9, status = fake.status;
 	uint64_t at = (e->cdw10 | (uint64_t)e->cdw11 << 32) << shift;
@@ -192,7 +192,7 @@ static inline bool fake_fetch(unsigned id)
 		return false;
 	e = p->sq[p->head];
 	p->head = (p->head + 1) % p->size;
-	status = id ? fake_io(&e) : fake_admin(&e, &result);
+	status = id ? fake_nvme_io(&e) : fake_admin(&e, &result);
 	if (id)
 		e.cid ^= fake.cid_xor;
 	fake.cid_xor = id ? 0 : fake.cid_xor;
