@@ -150,7 +150,7 @@ def rows(mine, theirs):
         other = theirs.get(name, {}).get(field)
         ratio = None if other is None else (value / other if field == "mbs" else other / value)
         shown = ["–" if v is None else f"{v:,.0f}" for v in (other, value)]
-        yield f"| {what} | {shown[0]} | {shown[1]} | {'–' if ratio is None else f'{ratio:.1f}x'} | {verdict(target, value, ratio)} |"
+        yield f"| {what} | {shown[0]} | {shown[1]} | {'–' if ratio is None else f'{ratio:.2f}x'} | {verdict(target, value, ratio)} |"
 
 
 def table():
