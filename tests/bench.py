@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "lib"))
+sys.path[:0] = [str(Path(__file__).parent / "lib"), str(Path(__file__).parent / "peers")]
+import peers  # noqa: E402
 from bochs import BochsHost  # noqa: E402
 from host import BUILD, IMAGE, INITRD, KERNEL, Host, config_file, modules  # noqa: E402
 from netguests import Guest  # noqa: E402
@@ -207,6 +208,7 @@ def main():
         print(f"| {what} | {xen} | {kvm} | {shown}{' (over the bound)' if over and value is not None else ''} | {bound:,} |")
     intel()
     defences()
+    peers.table()
     return 1 if bad else 0
 
 

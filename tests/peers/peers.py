@@ -1,0 +1,171 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Guests' I/O on Socle and on KVM + QEMU: one guest kernel, one initrd, one program (io.c), one emulated machine (docs/performance.md says which). Both run
+under -icount shift=0, so that virtual time is instructions. `peers.py` prints the table; `peers.py kvm JOB...` tries other jobs of host.init."""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+from host import BUILD, KERNEL, ROOT, Host, modules  # noqa: E402
+from volumes import LOST  # noqa: E402
+
+PEERS = BUILD / "peers"
+# The drive answers while it is asked: an idle CPU's virtual time leaps to its next timer, so one that answers later would take as long as that. It keeps nothing.
+DRIVE = ["-blockdev", f"driver=null-co,node-name=d,size={1 << 30},read-zeroes=on", "-device", "virtio-blk-pci,drive=d,ioeventfd=off"]
+QUIET = "console=ttyS0 quiet nokaslr cryptomgr.notests panic=-1"
+DISK = "io,disk,/dev/vda;poweroff,-f"
+LINK = "ip,link,set,eth0,up;ip,addr,add,192.168.213.{},dev,eth0"
+PING = "ping,-q,-c,2,-i,0.1,192.168.213.{0};echo,to,{0};ping,-q,-c,20,-i,0.1,192.168.213.{0}"
+SERVER = LINK.format("11/24") + ";io,serve"
+CLIENT = ";".join([LINK.format("10/24"), "io,net,192.168.213.11", PING.format(11), PING.format(1), "echo,the,end", "poweroff,-f"])
+# io_uring came out best of native, io_uring, threads, and native with an iothread.
+KVM_JOBS = ["disk-io_uring", "net-vhost", "net"]
+
+# name of the measurement, field: (what, format, the target: ratio to KVM at least, or the value at most)
+ROWS = [
+    ("seq-read", "mbs", "sequential read, 1 MiB, MB/s", "x1.5"),
+    ("seq-write", "mbs", "sequential write, 1 MiB, MB/s", "x1.5"),
+    ("rand-read", "mbs", "random read, 4 KiB, one at a time, MB/s", "x1.5"),
+    ("rand-write", "mbs", "random write, 4 KiB, one at a time, MB/s", "x1.5"),
+    ("rand-read-16", "mbs", "random read, 4 KiB, 16 at a time, MB/s", "x1.5"),
+    ("rand-write-16", "mbs", "random write, 4 KiB, 16 at a time, MB/s", "x1.5"),
+    ("rand-read", "instructions", "4 KiB direct read, one at a time, instructions all in", 23000),
+    ("tcp", "mbs", "TCP from guest to guest, MB/s", "x1.5"),
+    ("udp", "us", "UDP round trip between guests, no pause, virtual µs", None),
+    ("ping-11", "us", "ping between guests, virtual µs", None),
+    ("ping-1", "us", "ping to the host's side, virtual µs", 40),
+]
+
+
+def prepare(what):
+    subprocess.run([ROOT / "tests" / "peers" / "build.sh", BUILD, what], check=True)
+
+
+def parse(text):
+    """What io and ping say -> {name: {us, mbs, instructions}}"""
+    found = {}
+    for name, us, mbs, instructions in re.findall(r"io (\S+) \d+ ops ([\d.]+) us ([\d.]+) MB/s (\d+) instructions", text):
+        found[name] = {"us": float(us), "mbs": float(mbs), "instructions": int(instructions)}
+    for name, ms in re.findall(r"to (\d+)\n(?:.*\n)*?.*round-trip min/avg/max = [\d.]+/([\d.]+)/", text):
+        found[f"ping-{name}"] = {"us": float(ms) * 1000}
+    return found
+
+
+def until_answered(request, *args):
+    """The API of a machine whose time leaps: a connection may be lost on the way."""
+    for _ in range(5):
+        try:
+            return request(*args)
+        except LOST:
+            time.sleep(1)
+    return request(*args)
+
+
+def vm(name, run, **more):
+    return {"name": name, "vcpus": 1, "memory": "128MiB", "boot": {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": f"{QUIET} run={run}"}, **more}
+
+
+def boot(directory, vms, **more):
+    config = Path(directory) / "socle.json"
+    config.write_text(json.dumps({"vms": vms}))
+    files = modules((KERNEL, "vmlinuz"), (PEERS / "guest.gz", "initrd"), (BUILD / "guests" / "spin", "spin"), (config, "socle.json"))
+    return Host("ip=10.0.2.15/24,gw=10.0.2.2 mgmt.insecure=1 console.guests=all", mem=1024, icount=True, modules=files, limit=600, **more)
+
+
+def socle_disk(directory):
+    """The volume of a pool on DRIVE. While the API is asked, a guest keeps the CPU busy: so time does not leap."""
+    busy = {"name": "busy", "vcpus": 1, "memory": "16MiB", "boot": {"kernel": "spin"}, "autostart": True}
+    with boot(directory, [busy], extra=DRIVE) as h:
+        api = h.ready(120).api
+        disk = until_answered(api.get, "/v1/disks")["items"][0]["name"]
+        api.post("/v1/pools", {"name": "p", "disks": [disk]})
+        api.post("/v1/pools/p/volumes", {"name": "v", "bytes": 600 << 20})
+        api.post("/v1/vms", vm("disk", DISK, disks=[{"pool": "p", "volume": "v"}]))
+        api.post("/v1/vms/disk/actions/start")
+        api.post("/v1/vms/busy/actions/stop")
+        h.serial.wait(r"io rand-write-16 .*\n", 400)
+        return parse(h.serial.text)
+
+
+def socle_net(directory):
+    nics = {"nics": [{"network": "default"}], "autostart": True}
+    with boot(directory, [vm("server", SERVER, **nics), vm("client", CLIENT, **nics)]) as h:
+        h.serial.wait(r"the end", 500)
+        return parse(h.serial.text.replace("[client] ", ""))
+
+
+def socle():
+    prepare("guest")
+    with tempfile.TemporaryDirectory() as d:
+        return {**socle_disk(d), **socle_net(d)}
+
+
+def kvm_run(jobs, limit=3000):
+    """The KVM host with these jobs -> {job: {name: …}}. Minutes: a guest boots behind two hypervisors."""
+    prepare("host")
+    words = f"{QUIET} jobs={','.join(jobs)} disk={DISK} server={SERVER} client={CLIENT}"
+    args = ["timeout", str(limit), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "EPYC,+svm", "-smp", "1", "-m", "1024", "-machine", "pc", "-display", "none",
+            "-serial", "stdio", "-no-reboot", "-nic", "none", "-icount", "shift=0,sleep=off", "-seed", os.environ.get("SEED", "1"), "-rtc", "base=2024-01-01,clock=vm", *DRIVE,
+            "-kernel", PEERS / "vmlinuz", "-initrd", PEERS / "host.gz", "-append", words]
+    r = subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace")
+    text = r.stdout.replace("\r", "")
+    (PEERS / f"kvm-{jobs[0]}-{os.environ.get('SEED', '1')}.log").write_text(f"{r.returncode}\n{r.stderr}\n{text}")
+    if "jobs done" not in text:
+        raise AssertionError(f"the KVM host did not come to its end:\n{text[-3000:]}")
+    return {part.split("\n", 1)[0]: parse(part) for part in re.split(r"^job ", text, flags=re.M)[1:]}
+
+
+def kvm():
+    """The best of the jobs in each figure; one that fails is told of and left out."""
+    best = {}
+    for job in KVM_JOBS:
+        try:
+            result = kvm_run([job])[job]
+        except AssertionError as e:
+            print(f"peers: {job}: {e}", file=sys.stderr)
+            continue
+        for name, fields in result.items():
+            if name not in best or fields["us"] < best[name]["us"]:
+                best[name] = fields
+    return best
+
+
+def verdict(target, value, ratio):
+    if target is None:
+        return ""
+    if isinstance(target, str):
+        return f"at least {target[1:]}x" + ("" if ratio is None or ratio >= float(target[1:]) else " (missed)")
+    return f"at most {target:,}" + ("" if value <= target else " (missed)")
+
+
+def rows(mine, theirs):
+    for name, field, what, target in ROWS:
+        value = mine[name][field]
+        other = theirs.get(name, {}).get(field)
+        ratio = None if other is None else (value / other if field == "mbs" else other / value)
+        shown = ["–" if v is None else f"{v:,.0f}" for v in (other, value)]
+        yield f"| {what} | {shown[0]} | {shown[1]} | {'–' if ratio is None else f'{ratio:.2f}x'} | {verdict(target, value, ratio)} |"
+
+
+def table():
+    """The KVM side runs where it has been built, or with PEERS=1."""
+    theirs = kvm() if (PEERS / "host.gz").exists() or os.environ.get("PEERS") == "1" else {}
+    print("\n| guests' I/O | KVM 6.1 + QEMU 7.2 | Socle | better by | target |\n|---|---|---|---|---|")
+    print("\n".join(rows(socle(), theirs)))
+
+
+def main():
+    if sys.argv[1:2] == ["kvm"]:
+        print(json.dumps(kvm_run(sys.argv[2:] or KVM_JOBS), indent=1))
+    else:
+        table()
+
+
+if __name__ == "__main__":
+    main()
