@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* See devices.h. */
 #include "ctrl-kernel/ops/devices.h"
+#include "ctrl-kernel/ops/sane.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -147,19 +148,6 @@ int devices_complete(struct vm_spec *spec, const uint8_t uuid[16], struct ops_er
 }
 
 /* ---- sanity of a record that lay in memory ---- */
-
-static bool text_ends(const char *text, size_t size)
-{
-	return memchr(text, '\0', size) != NULL;
-}
-
-static bool is_bool(const bool *at) /* a bool may be read only when it is one */
-{
-	uint8_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value <= 1;
-}
 
 bool devices_sane(const struct vm_spec *spec)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/sane.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define MAGIC 0x53424f4aull /* "JOBS" */
@@ -50,11 +51,6 @@ static uint32_t table_mem(bool *found)
 	    now < TABLE_PAGES || hv_mem_keep((uint32_t)mem, KEEP_SLOT_JOBS))
 		rt_die("no memory for the table of operations");
 	return (uint32_t)mem;
-}
-
-static bool text_ends(const char *text, size_t size)
-{
-	return memchr(text, '\0', size) != NULL;
 }
 
 /* What the instance before may have left half-written is no job. */

@@ -10,6 +10,7 @@
 #include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep_ram.h"
+#include "ctrl-kernel/ops/sane.h"
 #include "ctrl-kernel/rt/hvcall.h"
 
 #define MAGIC 0x45524f5453ull          /* "STORE" */
@@ -337,11 +338,6 @@ void keep_vm_gone(struct vm *vm)
 
 /* The instance before may have died because it wrote where it should not. A record that it cannot have meant is no record:
  * keep_sweep() drops what belongs to it. */
-static bool text_ends(const char *text, size_t size)
-{
-	return memchr(text, '\0', size) != NULL;
-}
-
 static bool name_sane(const char name[OPS_NAME_MAX], bool needed)
 {
 	if (!text_ends(name, OPS_NAME_MAX))
@@ -366,14 +362,11 @@ static bool image_fits(const struct image_record *rec, uint32_t object)
 
 static bool spec_sane(const struct vm_spec *s)
 {
-	uint8_t autostart, from_boot; /* a bool may be read only when it is one */
-
-	memcpy(&autostart, &s->autostart, sizeof(autostart));
-	memcpy(&from_boot, &s->from_boot, sizeof(from_boot));
 	if (!name_sane(s->name, true) || !name_sane(s->kernel, true) ||
 	    !name_sane(s->initrd, false) || !text_ends(s->cmdline, sizeof(s->cmdline)) ||
-	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) || autostart > 1 ||
-	    from_boot > 1 || s->autostart_delay_s > AUTOSTART_DELAY_MAX_S)
+	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) ||
+	    !is_bool(&s->autostart) || !is_bool(&s->from_boot) ||
+	    s->autostart_delay_s > AUTOSTART_DELAY_MAX_S)
 		return false;
 	for (unsigned i = 0; i < s->n_modules; i++)
 		if (!name_sane(s->modules[i].image, true) ||

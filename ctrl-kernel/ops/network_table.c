@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/sane.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "net/dhcpd.h"
 
@@ -57,19 +58,6 @@ void network_table_init(bool *made)
 	memset(table, 0, sizeof(*table));
 	table->version = VERSION;
 	__atomic_store_n(&table->magic, MAGIC, __ATOMIC_RELEASE);
-}
-
-static bool text_ends(const char *text, size_t size)
-{
-	return memchr(text, '\0', size) != NULL;
-}
-
-static bool is_bool(const bool *at) /* a bool may be read only when it is one */
-{
-	uint8_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value <= 1;
 }
 
 static bool forward_sane(const struct network_forward *f)

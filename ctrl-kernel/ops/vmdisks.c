@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/lifecycle.h"
 #include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/storage/memdisk.h"
@@ -345,7 +344,7 @@ int vm_cdrom(struct vm *vm, const char *id, const char *image, struct ops_error 
 			return -1;
 	}
 	vm->spec.disks[i] = next;
-	keep_vm_respec(vm);
+	vm_respec(vm);
 	if (vm->run)
 		size_tell(vm->run, i);
 	return 0;

@@ -261,12 +261,17 @@ int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e)
 				"the VM is %s; of one that is not stopped only autostart, "
 				"autostart_order and autostart_delay_s can be changed",
 				vm_state_name(vm->state));
-	if (!vm->run && check_fields(&next, true, e))
+	if (check_fields(&next, !vm->run, e))
 		return -1;
 	vm->spec = next;
+	vm_respec(vm);
+	return 0;
+}
+
+void vm_respec(const struct vm *vm)
+{
 	keep_vm_respec(vm);
 	changed(&vm->spec);
-	return 0;
 }
 
 void vm_insert(struct vm *vm)

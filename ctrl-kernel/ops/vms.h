@@ -122,6 +122,8 @@ int vm_define_as(const struct vm_spec *spec, const uint8_t uuid[16], struct vm *
 		 struct ops_error *e) MUST_CHECK;
 /* Another description for a VM of that name. While it runs only the automatic start may differ. */
 int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e) MUST_CHECK;
+/* Inside ops: vm->spec has changed, and was checked. */
+void vm_respec(const struct vm *vm);
 int vm_delete(struct vm *vm, struct ops_error *e) MUST_CHECK;
 const struct vm_stats *vm_stats(struct vm *vm);
 void vm_insert(struct vm *vm); /* recovery: behind the others */

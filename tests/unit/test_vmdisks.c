@@ -132,6 +132,13 @@ static void test_disks_missing(void **state)
 	assert_string_equal(done_error.field, "disks.1.pool");
 }
 
+static unsigned lasting; /* how often something that lasts has changed */
+
+static void on_lasting(void)
+{
+	lasting++;
+}
+
 static void test_cdrom(void **state)
 {
 	struct vm *vm = with_volume("v");
@@ -140,7 +147,11 @@ static void test_cdrom(void **state)
 
 	(void)state;
 	upload("cd", "a CD");
+	lasting = 0;
+	vms_watch(on_lasting);
 	assert_int_equal(vm_cdrom(vm, "disk2", "cd", &e), 0); /* before it runs */
+	assert_int_equal(lasting, 1);
+	vms_watch(NULL);
 	assert_string_equal(vm->spec.disks[2].image, "cd");
 	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
 	fake_loop();

@@ -623,6 +623,41 @@ static void test_autostart(void **state)
 	assert_false(one->starts || two->starts || three->starts);
 }
 
+/* What runs is not described anew, but for its start; and nothing that the next instance would take for damage. */
+static void test_redefine(void **state)
+{
+	struct vm *vm = define("one");
+	struct vm_spec spec = vm->spec;
+	struct ops_error e;
+
+	(void)state;
+	spec.weight = 7;
+	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
+	assert_int_equal(vm->spec.weight, 7);
+	strcpy(spec.name, "two");
+	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
+	spec = vm->spec;
+	spec.weight = 0;
+	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
+	assert_string_equal(e.field, "weight");
+	assert_int_equal(vm_start(vm, NULL, NULL, &e), 0);
+	fake_loop();
+	vmm_says(VMM_RUNNING, "");
+	spec = vm->spec;
+	spec.weight = 8;
+	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
+	assert_int_equal(e.code, OPS_WRONG_STATE);
+	spec = vm->spec;
+	spec.autostart = true;
+	spec.autostart_delay_s = AUTOSTART_DELAY_MAX_S + 1;
+	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
+	assert_string_equal(e.field, "autostart_delay_s");
+	assert_false(vm->spec.autostart);
+	spec.autostart_delay_s--;
+	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
+	assert_true(vm->spec.autostart);
+}
+
 /* By order, not by definition; a delay is waited for; who was started by hand meanwhile is left alone. */
 static void test_autostart_order(void **state)
 {
@@ -684,6 +719,7 @@ int main(void)
 		T(test_modules),
 		T(test_autostart),
 		T(test_autostart_order),
+		T(test_redefine),
 		T(test_start_big),
 	};
 
