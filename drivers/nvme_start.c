@@ -38,7 +38,7 @@ static void give_up(struct nvme *n, const char *why)
 	n->stage = NVME_STAGE_OFF;
 	mmio_write32(n->regs + NVME_CC, 0);
 	pci_enable(n->pci, false);
-	if (n->ctl.units)
+	if (n->known || n->ctl.units)
 		blkctl_gone(&n->ctl, why);
 	else
 		rt_log("disk: %s: %s; it stays off", n->ctl.name, why);

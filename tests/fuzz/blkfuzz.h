@@ -111,7 +111,7 @@ static inline void finish(unsigned dma_first)
 			abort();
 		fake_request_free(&requests[i]);
 	}
-	if (fake_starting)
+	if (fake_starting || fake_timer_armed())
 		abort();
 	for (unsigned i = 0; i < fake_n_added; i++)
 		if (fake_added[i]->stats.in_flight || !fake_added[i]->gone)

@@ -63,5 +63,6 @@ uint64_t fake_replaced(void); /* bytes of the program that CTRL_REPLACE brought,
 void fake_loop(void);           /* until there is nothing left to do now */
 void fake_turn(void);           /* one round of jobs */
 void fake_advance(uint64_t ns); /* and what is due then */
+bool fake_timer_armed(void);
 
 #endif

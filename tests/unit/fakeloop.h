@@ -97,6 +97,11 @@ static struct loop_timer *timer_due(void)
 	return t;
 }
 
+bool fake_timer_armed(void)
+{
+	return timers != NULL;
+}
+
 void fake_advance(uint64_t ns)
 {
 	struct loop_timer *t;
