@@ -35,7 +35,7 @@ enum hv_error {
 };
 
 /*
- * Added to the number of EVENT_POST, VM_MSI or VM_NOTIFY, all of which answer with no value: when that call has succeeded,
+ * Added to the number of EVENT_POST, VCPU_RESUME, VM_MSI or VM_NOTIFY, all of which answer with no value: when that call has succeeded,
  * EVENT_WAIT with the sixth argument as its deadline, and the answer is that one's. What a program has to say before it sleeps
  * costs one call, and whom it wakes may get its CPU at once. After an error there is no wait.
  */
