@@ -10,6 +10,7 @@ import time
 
 import pytest
 from host import BUILD, INITRD, KERNEL, Host, Problem, config_file, modules
+from test_disks import EJECT, SELECT
 from test_save import act
 from test_virtio import Shell
 
@@ -323,8 +324,8 @@ FAULTY = {
 
 @pytest.mark.parametrize("kind", FAULTY)
 def test_bad_sector(tmp_path, kind):
-    """A sector of the drive cannot be read or written: the guest's driver gets an I/O error for what touches it and for nothing else, and is told so again
-    after the drive's reset and the control kernel's."""
+    """A sector of the drive cannot be read or written: the guest's driver gets an I/O error for what touches it and for nothing else, also after
+    the drive's resets and with another control kernel. Then the drive is pulled out: errors, and a guest that runs on."""
     drive = tmp_path / "drive"
     with drive.open("wb") as f:
         f.truncate(64 * MIB)
@@ -349,7 +350,7 @@ def test_bad_sector(tmp_path, kind):
         h.api.wait_console("g", "guest userspace up", 90)
         shell = Shell(h)
         bad = BAD // 4096
-        for _ in range(2):
+        for instance in (2, 3):
             out = shell.run(f"dd if=/dev/vda of=/dev/null bs=4k iflag=direct skip={bad} count=1 2>&1; dd if=/dev/zero of=/dev/vda bs=4k oflag=direct seek={bad} count=1 2>&1")
             assert out.count("I/O error") == 2, out
             out = shell.run(f"dd if=/dev/vda of=/dev/null bs=4k iflag=direct count={bad} 2>&1; dd if=/dev/vda of=/dev/null bs=4k iflag=direct skip={bad + 1} count=200 2>&1; "
@@ -361,5 +362,10 @@ def test_bad_sector(tmp_path, kind):
                 h.api.post("/v1/host/control/restart")
             except LOST:
                 pass
-            until(lambda: h.api.get("/v1/vms/g"))
-        assert h.api.get("/v1/vms/g")["state"] == "running"
+            h.serial.wait(rf"instance {instance} of the control kernel is started[\s\S]*management ready.*\n", 60)
+            wait_drive(h)
+        h.monitor(f"o /4 {SELECT:#x} 0")
+        h.monitor(f"o /4 {EJECT:#x} {1 << 6:#x}")
+        assert "I/O error" in shell.run("dd if=/dev/vda of=/dev/null bs=4k iflag=direct count=1 2>&1")
+        assert h.api.get("/v1/disks")["items"][0]["state"] == "gone"
+        assert "here" in shell.run("echo he're'") and h.api.get("/v1/vms/g")["state"] == "running"
