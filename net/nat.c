@@ -20,6 +20,7 @@ struct neighbour {
 };
 
 struct nat {
+	struct vswitch *sw; /* [borrows] */
 	struct switch_port port;
 	struct nat_config config;
 	uint32_t mask;
@@ -367,6 +368,19 @@ static void make_mac(struct nat *n, uint32_t gateway)
 	packet_put32(n->mac + 2, gateway);
 }
 
+/* Its address is nobody else's. */
+static bool plug(struct nat *n)
+{
+	n->port.config = (struct switch_port_config){
+		.has_mac = true, .vid = n->config.vid, .n_addrs = 1, .addrs = {{.version = 4}}};
+	packet_put32(n->port.config.addrs[0].ip, n->config.gateway);
+	memcpy(n->port.config.mac, n->mac, 6);
+	if (switch_plug(n->sw, &n->port) != SWITCH_OK)
+		return false;
+	n->port.up = true;
+	return true;
+}
+
 struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp_lease *leases,
 		     uint32_t secret)
 {
@@ -384,22 +398,27 @@ struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp
 	configure(n, c);
 	n->port.ops = &ops;
 	n->port.own = n;
-	n->port.config = (struct switch_port_config){.has_mac = true, .vid = c->vid};
-	memcpy(n->port.config.mac, n->mac, 6);
-	if (switch_plug(sw, &n->port) != SWITCH_OK) {
+	n->sw = sw;
+	if (!plug(n)) {
 		free(n);
 		return NULL;
 	}
-	n->port.up = true;
 	n->next = gateways;
 	gateways = n;
 	return n;
 }
 
-void nat_change(struct nat *n, const struct nat_config *c)
+bool nat_change(struct nat *n, const struct nat_config *c)
 {
+	bool moves = c->gateway != n->config.gateway || c->vid != n->config.vid;
+
 	nat_flows_drop(flows, n);
 	configure(n, c);
+	if (!moves)
+		return true;
+	switch_unplug(&n->port);
+	make_mac(n, c->gateway);
+	return plug(n);
 }
 
 void nat_close(struct nat *n)
@@ -416,6 +435,13 @@ void nat_close(struct nat *n)
 		return;
 	nat_flows_free(flows);
 	flows = NULL;
+}
+
+bool nat_leased(const void *nat, const uint8_t mac[6], uint32_t ip)
+{
+	const struct dhcp_lease *l = dhcpd_holder(&((const struct nat *)nat)->dhcpd, ip, now_s());
+
+	return l && memcmp(l->mac, mac, 6) == 0;
 }
 
 const struct dhcpd *nat_dhcpd(const struct nat *n)

@@ -52,8 +52,11 @@ struct nat;
  * secret: of hash tables. NULL: no memory, or no port free. */
 struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp_lease *leases,
 		     uint32_t secret);
-void nat_change(struct nat *n, const struct nat_config *c);
+/* False: its new address or VLAN cannot be had (another port's MAC or address); then it is in no network. */
+bool nat_change(struct nat *n, const struct nat_config *c) MUST_CHECK;
 void nat_close(struct nat *n);
+/* switch_leased_fn of a gateway. */
+bool nat_leased(const void *nat, const uint8_t mac[6], uint32_t ip);
 const struct dhcpd *nat_dhcpd(const struct nat *n);
 const struct nat_stats *nat_stats(const struct nat *n);
 const struct switch_port *nat_port(const struct nat *n);

@@ -79,6 +79,10 @@ enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 		fdb_forget(&sw->fdb, &port->learned);
 		return SWITCH_MAC_TAKEN;
 	}
+	if (!claims_add(sw, port)) {
+		fdb_forget(&sw->fdb, &port->learned);
+		return SWITCH_ADDR_TAKEN;
+	}
 	bucket_init(&port->tx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
 	bucket_init(&port->rx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
 	bucket_init(&port->tx_frames, c->rate.frames_per_s, BURST_FRAMES_MIN);
@@ -107,12 +111,18 @@ void switch_unplug(struct switch_port *port)
 	*at = port->next;
 	sw->n_ports--;
 	fdb_forget(&sw->fdb, &port->learned);
+	claims_drop(sw, port);
 	port->sw = NULL;
 }
 
 void switch_malformed(struct switch_port *port)
 {
 	port->counters.tx_malformed++;
+}
+
+bool switch_in_vlan(const struct switch_port *port, uint16_t vid)
+{
+	return port->config.trunk || port->config.vid == vid;
 }
 
 bool switch_tagged(const struct switch_port *port, const struct packet *p)
@@ -151,7 +161,7 @@ static bool allowed(const struct switch_port *from, const struct switch_port *to
 {
 	if (to == from || !to->up || (from->config.isolated && to->config.isolated))
 		return false;
-	return to->config.trunk || to->config.vid == p->vid;
+	return switch_in_vlan(to, p->vid);
 }
 
 static unsigned deliver(struct switch_port *to, const struct packet *p, uint64_t now_ns)
@@ -271,6 +281,10 @@ unsigned switch_input(struct switch_port *port, const struct packet *p, uint64_t
 		return 0;
 	if (!classify(port, p, &vid)) {
 		port->counters.tx_vlan++;
+		return 0;
+	}
+	if (!claims_check(port, p, vid)) {
+		port->counters.tx_spoofed++;
 		return 0;
 	}
 	if (!learn(port, p, vid, now_ns))

@@ -18,6 +18,7 @@
 #include "ctrl-kernel/ops/console.h"
 #include "ctrl-kernel/ops/ops.h"
 #include "ctrl-kernel/vmm/vmm_abi.h"
+#include "net/ipaddr.h"
 
 #define VMS_MAX 256u
 #define VM_MEMORY_MIN (1ull << 20)
@@ -25,6 +26,8 @@
 #define VM_WEIGHT_MAX 10000u
 #define VM_VOLUME_NAME_MAX 128u /* LVM2's */
 #define AUTOSTART_DELAY_MAX_S 3600u
+#define NIC_ADDRESSES_MAX 8u
+#define NIC_ADDRESS_DHCP "dhcp"
 #define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
 
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
@@ -55,6 +58,10 @@ struct vm_nic {
 	uint32_t frames_per_s;
 	bool isolated;   /* hears of no other isolated port */
 	bool anti_spoof; /* sends from its own MAC only */
+	/* With anti_spoof: it sends from these only, and nobody else does. NIC_ADDRESS_DHCP: what its network's DHCP server
+	 * has given it. None: from any. */
+	uint32_t n_addresses;
+	char addresses[NIC_ADDRESSES_MAX][IPADDR_TEXT_MAX];
 };
 
 struct vm_spec {

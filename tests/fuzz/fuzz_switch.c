@@ -7,7 +7,7 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +44,7 @@ static const struct switch_port_config config[N] = {
 	 .has_mac = true,
 	 .mac = {2, 0, 0, 0, 0, 2},
 	 .anti_spoof = true,
+	 .addrs_only = true,
 	 .n_addrs = 2,
 	 .addrs = {{4, {10, 0, 0, 1}}, {6, {0xfe, 0x80, [15] = 1}}}},
 	{.trunk = true, .learn = 64, .floods = true},

@@ -168,6 +168,63 @@ def test_spoofing(host):
     assert mac in str(e.value)
 
 
+def test_addresses(host):
+    """NICs that have their addresses for themselves: a guest that lies about its own is not heard, nor one that says it is another."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    held = {"anti_spoof": True, "addresses": ["10.1.0.1", "fd00::1"]}
+    a = Guest(api, "a", [{"network": "lan", **held}])
+    b = Guest(api, "b", [{"network": "lan"}])
+    for i, g in enumerate((a, b)):
+        g.address(f"10.1.0.{i + 1}/24")
+        g.sh(f"ip addr add fd00::{i + 1}/64 dev eth0; sleep 2")
+
+    def answers(guest, source, to):
+        return guest.ping(f"-I {source} {to}", 2, 1)
+
+    def spoofed(vm):
+        return ports(api, "lan")[vm]["sent"]["spoofed"]
+    assert answers(a, "10.1.0.1", "10.1.0.2") == 2 and answers(a, "fd00::1", "fd00::2") == 2
+    # It takes an address that it was not given.
+    a.sh("ip addr add 10.1.0.9/24 dev eth0; ip addr add fd00::9/64 dev eth0; sleep 2")
+    before = spoofed("a")
+    assert answers(a, "10.1.0.9", "10.1.0.2") == 0 and answers(a, "fd00::9", "fd00::2") == 0
+    assert answers(b, "10.1.0.2", "10.1.0.9") == 0
+    assert spoofed("a") >= before + 3
+    # Another, which may say anything else, takes this one's: of what it says nothing arrives.
+    before = spoofed("b")
+    b.sh("ip addr add 10.1.0.1/24 dev eth0; ip addr add 10.1.0.8/24 dev eth0")
+    assert answers(b, "10.1.0.1", "10.1.0.7") == 0
+    assert spoofed("b") > before
+    b.sh("ip addr del 10.1.0.1/24 dev eth0")
+    assert answers(b, "10.1.0.8", "10.1.0.1") == 2
+    # The next control kernel knows it; a second NIC cannot have what is taken.
+    api.post("/v1/host/control/restart")
+    wait_instance(api, 2)
+    assert answers(a, "10.1.0.9", "10.1.0.2") == 0 and answers(a, "10.1.0.1", "10.1.0.2") == 2
+    assert api.get("/v1/vms/a")["nics"][0]["addresses"] == held["addresses"]
+    api.post("/v1/vms", {**api_spec("c"), "nics": [{"network": "lan", **held}]})
+    with pytest.raises(Problem) as e:
+        api.post("/v1/vms/c/actions/start")
+    assert e.value.status == 409 and "addresses" in str(e.value)
+
+
+def test_leased_addresses(host):
+    """A NIC that sends from what DHCP gave it, and from nothing else; and nobody is the gateway."""
+    api = host.api
+    a = Guest(api, "a", [{"network": "default", "anti_spoof": True, "addresses": ["dhcp"]}])
+    b = Guest(api, "b", ["default"])
+    ip = a.dhcp()
+    assert a.ping("192.168.213.1") == 3
+    a.sh("ip addr add 192.168.213.77/24 dev eth0")
+    assert a.ping("-I 192.168.213.77 192.168.213.1", 2, 1) == 0
+    assert a.ping(f"-I {ip} 192.168.213.1", 2) == 2
+    before = ports(api, "default")["b"]["sent"]["spoofed"]
+    b.sh("ip link set eth0 up; ip addr add 192.168.213.1/24 dev eth0")
+    assert b.ping("-I 192.168.213.1 192.168.213.99", 1, 1) == 0
+    assert ports(api, "default")["b"]["sent"]["spoofed"] > before
+
+
 def api_spec(name):
     return {"name": name, "vcpus": 1, "memory": "64MiB", "boot": {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet"}}
 
@@ -291,8 +348,14 @@ def test_definitions(host):
     refused({"name": "x", "mode": "nat", "nat": {"forwards": [{"protocol": "tcp", "port": 8080, "address": "192.168.214.5", "to_port": 80}]}},
             "/nat/forwards/0/port")
     refused({"name": "default"}, "exists")
+    nic = {"network": "default", "anti_spoof": True}
+    for wrong in ("10.0.0", "224.0.0.1", "::", "fe80::1%1"):
+        refused({**api_spec("v"), "nics": [{**nic, "addresses": ["10.0.0.1", wrong]}]}, "/nics/0/addresses/1", path="/v1/vms")
+    refused({**api_spec("v"), "nics": [{**nic, "addresses": ["fe80::1", "FE80:0::1"]}]}, "twice", path="/v1/vms")
+    refused({**api_spec("v"), "nics": [{**nic, "anti_spoof": False, "addresses": ["10.0.0.1"]}]}, "/nics/0/addresses", path="/v1/vms")
     refused({**api_spec("v"), "nics": [{"network": "nowhere"}]}, "/nics/0/network", path="/v1/vms")
     api.post("/v1/networks", {"name": "lan"})
+    refused({**api_spec("v"), "nics": [{**nic, "network": "lan", "addresses": ["dhcp"]}]}, "/nics/0/addresses/0", path="/v1/vms")
     api.post("/v1/vms", {**api_spec("v"), "nics": [{"network": "lan"}]})
     with pytest.raises(Problem) as e:
         api.delete("/v1/networks/lan")

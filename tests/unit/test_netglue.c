@@ -12,7 +12,7 @@
 // SRC: net/netif.c
 // SRC: net/packet.c
 // SRC: net/random.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 // SRC: net/tcp.c
 // SRC: net/timers.c

@@ -4,7 +4,7 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <setjmp.h>
 #include <stdarg.h>
@@ -380,6 +380,7 @@ static bool may(const struct switch_port_config *c, size_t n)
 
 static const struct switch_port_config strict = {
 	.anti_spoof = true,
+	.addrs_only = true,
 	.mac = {2, 0, 0, 0, 0, 0},
 	.n_addrs = 2,
 	.addrs = {{4, {10, 0, 0, 1}}, {6, {0xfe, 0x80, [15] = 1}}},
@@ -390,7 +391,7 @@ static void test_spoof_ipv4(void **state)
 	struct switch_port_config mac_only = strict;
 
 	(void)state;
-	mac_only.n_addrs = 0;
+	mac_only.addrs_only = false;
 	eth(all, mac[1], 0, 0x1234);
 	assert_false(may(&strict, 60));
 	eth(all, mac[0], 0, 0x1234);
@@ -398,7 +399,10 @@ static void test_spoof_ipv4(void **state)
 	/* ARP: sender's MAC at 22, IP at 28. */
 	eth(all, mac[0], 0, ETH_TYPE_ARP);
 	memcpy(frame + 22, mac[0], 6);
+	memcpy(frame + 38, (uint8_t[]){10, 0, 0, 1}, 4);
 	assert_true(may(&strict, 60)); /* a probe */
+	frame[41] = 2;
+	assert_false(may(&strict, 60)); /* whoever has that would give it up */
 	memcpy(frame + 28, (uint8_t[]){10, 0, 0, 1}, 4);
 	assert_true(may(&strict, 60));
 	frame[31] = 2;
@@ -449,6 +453,20 @@ static void test_spoof_ipv6(void **state)
 	n = nd(136, mac[0]);
 	frame[14 + 23] = 2; /* another's source */
 	assert_false(may(&strict, n));
+	/* Whether anybody has its own address, or another's. */
+	n = nd(135, mac[0]);
+	memset(frame + 14 + 8, 0, 16);
+	frame[14 + 64] = 14; /* no address: a nonce */
+	assert_true(may(&strict, n));
+	frame[14 + 63] = 9;
+	assert_false(may(&strict, n));
+	/* The address that follows from its MAC needs no mention; one that does not, does. */
+	n = nd(136, mac[0]);
+	for (unsigned at = 14 + 8; at <= 14 + 48; at += 40)
+		memcpy(frame + at, (uint8_t[16]){0xfe, 0x80, [11] = 0xff, 0xfe}, 16);
+	assert_true(may(&strict, n));
+	frame[14 + 63]++;
+	assert_false(may(&strict, n));
 	/* Longer than can be seen. */
 	(void)nd(136, mac[0]);
 	assert_false(may(&strict, 400));
@@ -475,6 +493,107 @@ static void test_spoof_extensions(void **state)
 	assert_false(may(&strict, n + 40 + 8 + 40));
 }
 
+/* Who may use IPv4 only may not use just any IPv6. */
+static void test_spoof_other_version(void **state)
+{
+	struct switch_port_config c = strict;
+	size_t n = nd(128, mac[0]);
+
+	(void)state;
+	assert_true(may(&c, n));
+	c.n_addrs = 1;
+	assert_false(may(&c, n));
+}
+
+static bool leased(const void *ctx, const uint8_t *from, uint32_t address)
+{
+	return address == *(const uint32_t *)ctx && memcmp(from, mac[0], 6) == 0;
+}
+
+static void test_spoof_leased(void **state)
+{
+	static uint32_t lease = 0x0a000007;
+	struct switch_port_config c = strict;
+
+	(void)state;
+	c.n_addrs = 0;
+	eth(all, mac[0], 0, ETH_TYPE_IPV4);
+	assert_true(may(&c, 60)); /* it asks for one */
+	memcpy(frame + 26, (uint8_t[]){10, 0, 0, 7}, 4);
+	assert_false(may(&c, 60));
+	c.leased = leased;
+	c.leased_ctx = &lease;
+	assert_true(may(&c, 60));
+	lease++;
+	assert_false(may(&c, 60));
+	lease--;
+}
+
+/* ---- addresses that are somebody's ---- */
+
+static unsigned arp_from(unsigned i, uint8_t last)
+{
+	eth(all, mac[i], 0, ETH_TYPE_ARP);
+	memcpy(frame + 22, mac[i], 6);
+	memcpy(frame + 28, (uint8_t[]){10, 0, 0, last}, 4);
+	return put(i, 60, S);
+}
+
+static unsigned ip_from(unsigned i, uint8_t last)
+{
+	eth(all, mac[i], 0, ETH_TYPE_IPV4);
+	memcpy(frame + 26, (uint8_t[]){10, 0, 0, last}, 4);
+	return put(i, 60, S);
+}
+
+static void test_claims(void **state)
+{
+	struct switch_port_config c = strict;
+	struct switch_port another = {.ops = &ops};
+
+	(void)state;
+	switch_unplug(&port[0]);
+	switch_unplug(&port[3]);
+	switch_unplug(&port[4]);
+	c.has_mac = true;
+	plug(0, c);
+	plug(3, (struct switch_port_config){.trunk = true, .learn = 4});
+	plug(4, (struct switch_port_config){.vid = 7, .learn = 4});
+	assert_int_equal(sw.n_claims, 2);
+	/* Its owner may, nobody else; other addresses are free. */
+	assert_int_not_equal(arp_from(0, 1), 0);
+	assert_int_not_equal(ip_from(0, 1), 0);
+	assert_int_equal(arp_from(1, 1), 0);
+	assert_int_equal(ip_from(1, 1), 0);
+	assert_int_equal(port[1].counters.tx_spoofed, 2);
+	assert_int_not_equal(arp_from(1, 2), 0);
+	/* From outside a router may send back what came, and not answer for it. */
+	assert_int_not_equal(ip_from(3, 1), 0);
+	assert_int_equal(arp_from(3, 1), 0);
+	/* Another VLAN has its own addresses. */
+	assert_int_not_equal(arp_from(4, 1), 0);
+	/* IPv6; and what may be hidden. */
+	(void)nd(136, mac[1]);
+	memcpy(frame + 6, mac[1], 6);
+	assert_int_equal(put(1, 14 + 72, S), 0);
+	frame[14 + 6] = 60;
+	frame[14 + 40] = 58;
+	frame[14 + 41] = 0;
+	frame[14 + 48] = 136;
+	assert_int_equal(put(1, 14 + 80, S), 0);
+	/* Two cannot have the same; the first keeps its own. */
+	another.config = c;
+	another.config.mac[5] = 99;
+	assert_int_equal(switch_plug(&sw, &another), SWITCH_ADDR_TAKEN);
+	another.config.vid = 7;
+	assert_int_equal(switch_plug(&sw, &another), SWITCH_OK);
+	switch_unplug(&another);
+	assert_int_equal(arp_from(1, 1), 0);
+	switch_unplug(&port[0]);
+	assert_int_equal(sw.n_claims, 0);
+	assert_int_not_equal(arp_from(1, 1), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -494,6 +613,9 @@ int main(void)
 		cmocka_unit_test(test_spoof_ipv4),
 		cmocka_unit_test(test_spoof_ipv6),
 		cmocka_unit_test(test_spoof_extensions),
+		cmocka_unit_test(test_spoof_other_version),
+		cmocka_unit_test(test_spoof_leased),
+		T(test_claims),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
