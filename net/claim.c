@@ -15,6 +15,25 @@ static struct switch_claim **bucket_of(struct vswitch *sw, const struct ipaddr *
 	return &sw->claims[x % SWITCH_CLAIM_BUCKETS];
 }
 
+/* Are both in one VLAN? One of them is no uplink. */
+static bool meet(const struct switch_port *a, const struct switch_port *b)
+{
+	if (!b->config.tagged_only && switch_in_vlan(a, b->config.vid))
+		return true;
+	for (unsigned i = 0; i < b->config.n_vids; i++)
+		if (switch_in_vlan(a, b->config.vids[i]))
+			return true;
+	return false;
+}
+
+static bool is_taken(struct vswitch *sw, const struct ipaddr *a, const struct switch_port *port)
+{
+	for (const struct switch_claim *c = *bucket_of(sw, a); c; c = c->next)
+		if (ipaddr_same(c->addr, a) && meet(c->port, port))
+			return true;
+	return false;
+}
+
 /* Who else has it in that VLAN; NULL: nobody. */
 static const struct switch_port *owner(struct vswitch *sw, const struct ipaddr *a, uint16_t vid,
 				       const struct switch_port *but)
@@ -42,7 +61,7 @@ bool claims_add(struct vswitch *sw, struct switch_port *port)
 	const struct switch_port_config *c = &port->config;
 
 	for (unsigned i = 0; i < c->n_addrs; i++)
-		if (owner(sw, &c->addrs[i], c->vid, port))
+		if (is_taken(sw, &c->addrs[i], port))
 			return false;
 	for (unsigned i = 0; i < c->n_addrs; i++) {
 		struct switch_claim **at = bucket_of(sw, &c->addrs[i]);

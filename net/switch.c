@@ -66,6 +66,24 @@ void switch_free(struct vswitch *sw)
 	fdb_free(&sw->fdb);
 }
 
+static unsigned vlans_of(const struct switch_port_config *c)
+{
+	return c->n_vids + !c->tagged_only;
+}
+
+/* Its MAC is its own in each of its VLANs. */
+static bool give(struct vswitch *sw, struct switch_port *port)
+{
+	const struct switch_port_config *c = &port->config;
+
+	if (!c->tagged_only && fdb_give(&sw->fdb, &port->learned, c->mac, c->vid))
+		return false;
+	for (unsigned i = 0; i < c->n_vids; i++)
+		if (fdb_give(&sw->fdb, &port->learned, c->mac, c->vids[i]))
+			return false;
+	return true;
+}
+
 enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 {
 	const struct switch_port_config *c = &port->config;
@@ -73,9 +91,9 @@ enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 
 	if (sw->n_ports >= SWITCH_PORTS_MAX)
 		return SWITCH_FULL;
-	if (fdb_reserve(&sw->fdb, &port->learned, c->learn))
+	if (fdb_reserve(&sw->fdb, &port->learned, c->has_mac ? vlans_of(c) : 0, c->learn))
 		return SWITCH_NO_MEMORY;
-	if (c->has_mac && fdb_give(&sw->fdb, &port->learned, c->mac, c->vid)) {
+	if (c->has_mac && !give(sw, port)) {
 		fdb_forget(&sw->fdb, &port->learned);
 		return SWITCH_MAC_TAKEN;
 	}
@@ -122,12 +140,19 @@ void switch_malformed(struct switch_port *port)
 
 bool switch_in_vlan(const struct switch_port *port, uint16_t vid)
 {
-	return port->config.trunk || port->config.vid == vid;
+	const struct switch_port_config *c = &port->config;
+
+	if (c->trunk || (!c->tagged_only && c->vid == vid))
+		return true;
+	for (unsigned i = 0; i < c->n_vids; i++)
+		if (c->vids[i] == vid)
+			return true;
+	return false;
 }
 
 bool switch_tagged(const struct switch_port *port, const struct packet *p)
 {
-	return port->config.trunk && p->vid != port->config.vid;
+	return port->config.tagged_only || p->vid != port->config.vid;
 }
 
 /* ---- out ---- */
@@ -222,15 +247,16 @@ static bool is_station(const uint8_t mac[6])
 	return !(mac[0] & 1) && memcmp(mac, none, sizeof(none)) != 0;
 }
 
-/* The VLAN a frame is in; false: it may not be in that one. */
+/* The VLAN a frame is in; false: it may not be in that one, or not with that tag. */
 static bool classify(const struct switch_port *port, const struct packet *p, uint16_t *vid)
 {
-	if (p->vid == 0) {
-		*vid = port->config.vid;
-		return true;
-	}
-	*vid = p->vid;
-	return port->config.trunk && p->vid <= SWITCH_VID_MAX;
+	const struct switch_port_config *c = &port->config;
+
+	*vid = p->vid ? p->vid : c->vid;
+	if (p->vid == 0)
+		return !c->tagged_only;
+	return p->vid <= SWITCH_VID_MAX && (c->trunk || switch_tagged(port, p)) &&
+	       switch_in_vlan(port, p->vid);
 }
 
 static bool admit(struct switch_port *port, const struct packet *p, uint64_t now_ns)

@@ -22,6 +22,7 @@
 #define SWITCH_ADDRS_MAX 8u
 #define SWITCH_CLAIM_BUCKETS 64u
 #define SWITCH_VID_MAX 4094u
+#define SWITCH_VIDS_MAX 32u
 
 struct vswitch;
 struct switch_port;
@@ -40,15 +41,18 @@ struct switch_rate { /* 0: no limit; each way by itself */
 typedef bool (*switch_leased_fn)(const void *ctx, const uint8_t mac[6], uint32_t ip);
 
 struct switch_port_config {
-	bool trunk;      /* all VLANs, tagged but for `vid`; else `vid` alone, untagged */
-	bool isolated;   /* hears of no other isolated port */
-	bool anti_spoof; /* sends from `mac` only */
+	bool trunk;       /* an uplink: all VLANs, tagged but for `vid` */
+	bool tagged_only; /* vids[] alone, not `vid` */
+	bool isolated;    /* hears of no other isolated port */
+	bool anti_spoof;  /* sends from `mac` only */
 	bool addrs_only; /* and, with anti_spoof, from addrs[], leases, and the link-local of `mac` */
 	bool floods;     /* gets frames for addresses nobody knows; else only when promiscuous */
 	bool has_mac;    /* is found by it before it has sent anything; nobody else may have it */
 	uint8_t mac[6];
-	uint16_t vid;   /* 0: untagged */
-	unsigned learn; /* addresses learned at most */
+	uint16_t vid; /* of its untagged frames; 0: that of no tag */
+	unsigned n_vids;
+	uint16_t vids[SWITCH_VIDS_MAX]; /* further VLANs, with a tag */
+	unsigned learn;                 /* addresses learned at most */
 	unsigned n_addrs;
 	struct ipaddr
 		addrs[SWITCH_ADDRS_MAX]; /* its own: nobody else in its VLAN sends from them */
@@ -116,7 +120,7 @@ void switch_unplug(struct switch_port *port); /* also one that is not plugged in
 unsigned switch_input(struct switch_port *port, const struct packet *p, uint64_t now_ns);
 /* The owner's word that what it sends makes no frame. */
 void switch_malformed(struct switch_port *port);
-/* A trunk's frame of that VLAN leaves with a tag. */
+/* A frame of that VLAN leaves by the port with a tag. */
 bool switch_tagged(const struct switch_port *port, const struct packet *p);
 
 /* May a frame of that VLAN leave by the port, or come in by it? */

@@ -235,6 +235,10 @@ static void write_counters(struct out *o, const struct switch_port *p)
 
 	out_bool(o, "link", p->up);
 	out_u64(o, "vlan", p->config.vid);
+	out_array(o, "trunk");
+	for (unsigned i = 0; i < p->config.n_vids; i++)
+		out_u64(o, NULL, p->config.vids[i]);
+	out_close(o, ']');
 	out_u64(o, "addresses_learned", p->learned.learned);
 	out_object(o, "sent"); /* by whoever has the port */
 	out_u64(o, "frames", c->tx_frames);

@@ -141,6 +141,29 @@ static int check_addresses(const struct vm_nic *n, unsigned i, struct ops_error 
 	return 0;
 }
 
+static int check_vlans(const struct vm_nic *n, unsigned i, struct ops_error *e)
+{
+	char at[64];
+
+	if (n->vlan > VLAN_MAX)
+		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "vlan"),
+				"a VLAN is 1 to %u, or 0 for none", VLAN_MAX);
+	for (unsigned j = 0; j < n->n_trunk; j++) {
+		snprintf(at, sizeof(at), "nics.%u.trunk.%u", i, j);
+		if (n->trunk[j] == 0 || n->trunk[j] > VLAN_MAX)
+			return ops_fail(e, OPS_INVALID, at, "a VLAN with a tag is 1 to %u",
+					VLAN_MAX);
+		for (unsigned k = 0; k < j; k++)
+			if (n->trunk[k] == n->trunk[j])
+				return ops_fail(e, OPS_INVALID, at, "VLAN %u is given twice",
+						n->trunk[j]);
+	}
+	if (n->tagged_only && n->n_trunk == 0)
+		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "tagged_only"),
+				"without a trunk there are no frames with a tag");
+	return 0;
+}
+
 static int check_nic(const struct vm_spec *spec, unsigned i, struct ops_error *e)
 {
 	const struct vm_nic *n = &spec->nics[i];
@@ -153,9 +176,8 @@ static int check_nic(const struct vm_spec *spec, unsigned i, struct ops_error *e
 	if (!devices_mac(n->mac, mac))
 		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "mac"),
 				"a MAC address is like 52:54:00:12:34:56, and no group's");
-	if (n->vlan > VLAN_MAX)
-		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "vlan"),
-				"a VLAN is 1 to %u, or 0 for none", VLAN_MAX);
+	if (check_vlans(n, i, e))
+		return -1;
 	for (unsigned j = 0; j < i; j++)
 		if (strcmp(spec->nics[j].id, n->id) == 0)
 			return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "id"),
@@ -201,7 +223,8 @@ bool devices_sane(const struct vm_spec *spec)
 	for (unsigned i = 0; i < spec->n_nics; i++) {
 		const struct vm_nic *n = &spec->nics[i];
 
-		if (n->n_addresses > NIC_ADDRESSES_MAX)
+		if (n->n_addresses > NIC_ADDRESSES_MAX || n->n_trunk > NIC_TRUNK_MAX ||
+		    !is_bool(&n->tagged_only))
 			return false;
 		for (unsigned j = 0; j < n->n_addresses; j++)
 			if (!text_ends(n->addresses[j], sizeof(n->addresses[j])))

@@ -326,6 +326,27 @@ static bool gives_addresses(const struct network *n)
 	return is_nat(&n->spec) && n->spec.dhcp;
 }
 
+static uint32_t vlan_of(const struct network *n, const struct vm_nic *nic)
+{
+	return nic->vlan ? nic->vlan : n->spec.vlan;
+}
+
+static int check_trunk(const struct network *n, const struct vm_nic *nic, unsigned i,
+		       struct ops_error *e)
+{
+	char field[64];
+
+	for (unsigned j = 0; j < nic->n_trunk && !nic->tagged_only; j++) {
+		if (nic->trunk[j] != vlan_of(n, nic))
+			continue;
+		snprintf(field, sizeof(field), "nics.%u.trunk.%u", i, j);
+		return ops_fail(e, OPS_INVALID, field,
+				"VLAN %u is the one of the NIC's frames without a tag",
+				nic->trunk[j]);
+	}
+	return 0;
+}
+
 static int check_nic(const struct vm_nic *nic, unsigned i, struct ops_error *e)
 {
 	const struct network *n = network_find(nic->network);
@@ -345,7 +366,7 @@ static int check_nic(const struct vm_nic *nic, unsigned i, struct ops_error *e)
 			"network \"%s\" gives no addresses: it is not of mode nat with dhcp",
 			nic->network);
 	}
-	return 0;
+	return check_trunk(n, nic, i, e);
 }
 
 int networks_check(const struct vm_spec *spec, struct ops_error *e)
@@ -377,11 +398,15 @@ static struct switch_port_config port_config(const struct network *n, const stru
 		.isolated = nic->isolated,
 		.anti_spoof = nic->anti_spoof,
 		.has_mac = true,
-		.vid = (uint16_t)(nic->vlan ? nic->vlan : n->spec.vlan),
+		.vid = (uint16_t)vlan_of(n, nic),
+		.tagged_only = nic->tagged_only,
+		.n_vids = nic->n_trunk,
 		.learn = nic->anti_spoof ? 0 : SWITCH_LEARN_GUEST,
 		.rate = {nic->bytes_per_s, nic->frames_per_s},
 	};
 
+	for (unsigned i = 0; i < nic->n_trunk; i++)
+		c.vids[i] = (uint16_t)nic->trunk[i];
 	(void)devices_mac(nic->mac, c.mac); /* checked when it was defined */
 	add_addresses(n, nic, &c);
 	return c;

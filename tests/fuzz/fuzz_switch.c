@@ -14,7 +14,7 @@
 
 #include "net/switch.h"
 
-#define N 5
+#define N 6
 
 static bool deliver(struct switch_port *port, const struct packet *p)
 {
@@ -48,6 +48,12 @@ static const struct switch_port_config config[N] = {
 	 .n_addrs = 2,
 	 .addrs = {{4, {10, 0, 0, 1}}, {6, {0xfe, 0x80, [15] = 1}}}},
 	{.trunk = true, .learn = 64, .floods = true},
+	{.vid = 5,
+	 .n_vids = 2,
+	 .vids = {7, 8},
+	 .learn = 4,
+	 .n_addrs = 1,
+	 .addrs = {{4, {10, 0, 0, 2}}}},
 	{.vid = 7, .learn = 4, .rate = {.bytes_per_s = 1000000, .frames_per_s = 1000}},
 };
 

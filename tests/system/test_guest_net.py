@@ -152,6 +152,35 @@ def test_vlans_and_isolation(host):
     assert a.ping("10.1.0.2") == 3
 
 
+def test_trunk(host):
+    """A guest with sub-interfaces talks in two VLANs with tags and in one without, to TCP offloads and all; in a third nobody hears it."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    t = Guest(api, "t", [{"network": "lan", "vlan": 5, "trunk": [7, 8], "anti_spoof": True}])
+    t.sh("for m in llc stp garp mrp 8021q; do insmod /lib/modules/$m.ko; done")
+    t.address("10.5.0.1/24")
+    for vid in (7, 8, 9):
+        t.sh(f"vconfig add eth0 {vid}")
+        t.address(f"10.{vid}.0.1/24", f"eth0.{vid}")
+    b = Guest(api, "b", [{"network": "lan", "vlan": vid} for vid in (5, 7, 8, 9)])
+    for i, vid in enumerate((5, 7, 8, 9)):
+        b.address(f"10.{vid}.0.2/24", f"eth{i}")
+    for vid in (5, 7, 8):
+        assert t.ping(f"10.{vid}.0.2") == 3 and b.ping(f"10.{vid}.0.1") == 3, vid
+    before = ports(api, "lan")["t"]
+    assert before["vlan"] == 5 and before["trunk"] == [7, 8]
+    assert t.ping("10.9.0.2", 2, 1) == 0 and b.ping("10.9.0.1", 2, 1) == 0
+    assert ports(api, "lan")["t"]["sent"]["other_vlan"] > before["sent"]["other_vlan"]
+    # What is left to the card counts from behind a tag on one side, and not on the other.
+    transfer(t, b, "10.7.0.2", 2)
+    transfer(b, t, "10.8.0.1", 2)
+    t.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; busybox httpd -h /tmp/www")
+    frames = ports(api, "lan")["t"]["sent"]["frames"]
+    assert b.sh("wget -q -O - http://10.7.0.1/x | sha256sum") == t.sh("sha256sum </tmp/www/x")
+    assert ports(api, "lan")["t"]["sent"]["frames"] - frames < (2 << 20) / 1448 * 3 / 4  # more segments than frames
+    assert ports(api, "lan")["t"]["sent"]["malformed"] == 0
+
+
 def test_spoofing(host):
     """A guest that may send from its own MAC only; one whose MAC is another's does not start."""
     api = host.api
@@ -348,6 +377,9 @@ def test_definitions(host):
     refused({"name": "x", "mode": "nat", "nat": {"forwards": [{"protocol": "tcp", "port": 8080, "address": "192.168.214.5", "to_port": 80}]}},
             "/nat/forwards/0/port")
     refused({"name": "default"}, "exists")
+    for wrong, where in (({"trunk": [7, 0]}, "trunk/1"), ({"trunk": [7, 4095]}, "trunk/1"), ({"trunk": [7, 7]}, "trunk/1"), ({"trunk": 7}, "trunk"),
+                         ({"vlan": 7, "trunk": [7]}, "trunk/0"), ({"tagged_only": True}, "tagged_only"), ({"trunk": list(range(1, 34))}, "trunk")):
+        refused({**api_spec("v"), "nics": [{"network": "default", **wrong}]}, f"/nics/0/{where}\"", path="/v1/vms")
     nic = {"network": "default", "anti_spoof": True}
     for wrong in ("10.0.0", "224.0.0.1", "::", "fe80::1%1"):
         refused({**api_spec("v"), "nics": [{**nic, "addresses": ["10.0.0.1", wrong]}]}, "/nics/0/addresses/1", path="/v1/vms")

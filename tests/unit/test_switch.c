@@ -268,6 +268,82 @@ static void test_vlans(void **state)
 	assert_int_equal(put(4, 64, S), 0);
 }
 
+/* A guest with tags: two VLANs and the one without, or two alone. */
+static void test_guest_trunk(void **state)
+{
+	struct switch_port_config c = {
+		.vid = 5, .n_vids = 2, .vids = {7, 8}, .has_mac = true, .mac = {2, 9}, .learn = 4};
+	static const uint8_t given[6] = {2, 9};
+	struct switch_port another = {.ops = &ops};
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++)
+		switch_unplug(&port[i]);
+	plug(0, c);
+	for (unsigned i = 1; i < N; i++)
+		plug(i, (struct switch_port_config){.vid = (uint16_t)(i + 4), .learn = 4});
+	/* Ports 1 to 4 are in VLANs 5 to 8. */
+	send(0, all, given);
+	expect(0, 1, 0, 0, 0);
+	for (unsigned vid = 5; vid <= 8; vid++) {
+		eth(all, given, vid, 0x1234);
+		assert_int_equal(put(0, 64, S), vid >= 7);
+		expect(0, 0, 0, vid == 7, vid == 8);
+	}
+	assert_int_equal(port[0].counters.tx_vlan, 2);
+	/* It is found by its MAC in each of them; with the tag that it must have. */
+	send(3, given, mac[3]);
+	expect(1, 0, 0, 0, 0);
+	assert_true(switch_tagged(&port[0], &last));
+	send(1, given, mac[1]);
+	expect(1, 0, 0, 0, 0);
+	assert_false(switch_tagged(&port[0], &last));
+	assert_false(switch_tagged(&port[1], &last));
+	assert_int_equal(send(2, given, mac[2]), 0);
+	/* Nobody else sends from it, nor can have it, where it is. */
+	assert_int_equal(send(4, all, given), 0);
+	assert_int_equal(send(2, all, given), 0); /* nobody is there, but it may */
+	assert_int_equal(port[2].counters.tx_spoofed, 0);
+	assert_int_equal(port[4].counters.tx_spoofed, 1);
+	another.config = c;
+	another.config.vid = 9;
+	assert_int_equal(switch_plug(&sw, &another), SWITCH_MAC_TAKEN);
+	/* Without any but tagged ones. */
+	switch_unplug(&port[0]);
+	memset(got, 0, sizeof(got));
+	c.tagged_only = true;
+	c.vids[1] = 5;
+	plug(0, c);
+	assert_int_equal(send(0, all, given), 0);
+	assert_int_equal(port[0].counters.tx_vlan, 1);
+	eth(all, given, 5, 0x1234);
+	put(0, 64, S);
+	expect(0, 1, 0, 0, 0);
+	send(1, given, mac[1]);
+	expect(1, 0, 0, 0, 0);
+	assert_true(switch_tagged(&port[0], &last));
+}
+
+static void test_trunk_claims(void **state)
+{
+	struct switch_port_config c = {
+		.vid = 5, .n_vids = 1, .vids = {7}, .n_addrs = 1, .addrs = {{4, {10, 0, 0, 1}}}};
+	struct switch_port b = {.ops = &ops};
+
+	(void)state;
+	switch_unplug(&port[0]);
+	plug(0, c);
+	b.config = c;
+	b.config.vid = 6;
+	assert_int_equal(switch_plug(&sw, &b), SWITCH_ADDR_TAKEN); /* both are in 7 */
+	b.config.vids[0] = 5;
+	assert_int_equal(switch_plug(&sw, &b), SWITCH_ADDR_TAKEN);
+	b.config.tagged_only = true;
+	b.config.vids[0] = 8;
+	assert_int_equal(switch_plug(&sw, &b), SWITCH_OK);
+	switch_unplug(&b);
+}
+
 static void test_wire_form(void **state)
 {
 	struct nic_seg seg[3] = {{frame, 5}, {frame + 5, 200}, {frame + 205, 95}},
@@ -605,6 +681,8 @@ int main(void)
 		T(test_given_address),
 		T(test_reserved_and_malformed),
 		T(test_vlans),
+		T(test_guest_trunk),
+		T(test_trunk_claims),
 		T(test_wire_form),
 		T(test_isolated),
 		T(test_link),
