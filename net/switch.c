@@ -116,6 +116,24 @@ enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 	return SWITCH_OK;
 }
 
+_Static_assert(sizeof(struct switch_counters) % sizeof(uint64_t) == 0, "each is a uint64_t");
+
+static void counters_add(struct switch_counters *to, const struct switch_counters *c)
+{
+	uint64_t *sum = (uint64_t *)to;
+	const uint64_t *n = (const uint64_t *)c;
+
+	for (unsigned i = 0; i < sizeof(*to) / sizeof(*sum); i++)
+		sum[i] += n[i];
+}
+
+void switch_total(const struct vswitch *sw, struct switch_counters *out)
+{
+	*out = sw->gone;
+	for (const struct switch_port *p = sw->ports; p; p = p->next)
+		counters_add(out, &p->counters);
+}
+
 void switch_unplug(struct switch_port *port)
 {
 	struct vswitch *sw = port->sw;
@@ -130,6 +148,7 @@ void switch_unplug(struct switch_port *port)
 	sw->n_ports--;
 	fdb_forget(&sw->fdb, &port->learned);
 	claims_drop(sw, port);
+	counters_add(&sw->gone, &port->counters);
 	port->sw = NULL;
 }
 

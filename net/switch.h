@@ -97,6 +97,7 @@ struct switch_port {
 struct vswitch {
 	struct switch_port *ports; /* [borrows] */
 	unsigned n_ports;
+	struct switch_counters gone; /* of ports that were unplugged */
 	struct fdb fdb;
 	unsigned n_claims;
 	struct switch_claim *claims[SWITCH_CLAIM_BUCKETS]; /* by address */
@@ -115,6 +116,9 @@ enum switch_plug {
 /* ops, own, config are set; the rest is set here. The link is down. */
 enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port) MUST_CHECK;
 void switch_unplug(struct switch_port *port); /* also one that is not plugged in */
+
+/* The sum of its ports' counters, also of those that are not plugged in any more: it never falls. */
+void switch_total(const struct vswitch *sw, struct switch_counters *out);
 
 /* A frame that the port's owner sends. -> copies it became: what it has cost. */
 unsigned switch_input(struct switch_port *port, const struct packet *p, uint64_t now_ns);

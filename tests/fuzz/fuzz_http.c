@@ -71,7 +71,7 @@
 // SRC: ctrl-kernel/ops/volume_jobs.c
 // SRC: ctrl-kernel/api/content_api.c
 // SRC: ctrl-kernel/api/pool_api.c
-// SRC: ctrl-kernel/api/pool_metrics.c
+// SRC: ctrl-kernel/api/pool_metrics.c ctrl-kernel/api/network_metrics.c
 // SRC: ctrl-kernel/api/range.c
 // SRC: ctrl-kernel/api/volume_api.c
 // SRC: build/deps/src/cjson/cJSON.c

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import threading
 import time
 import urllib.request
@@ -105,6 +106,12 @@ def test_two_guests(host):
     assert [api.get(f"/v1/vms/{n}/stats")["parks"] for n in "ab"] == before
     p = ports(api, "lan")
     assert p["a"]["sent"]["bytes"] > 4 << 20 and p["b"]["received"]["bytes"] > 4 << 20
+    _, _, text = api.raw("GET", "/metrics")
+    port = 'network="lan",kind="vm",vm="a",nic="nic0"'
+    figures = {name: int(re.search(rf"^socle_network_{name} (\d+)$", text.decode(), re.M)[1]) for name in (
+        f"port_sent_bytes_total{{{port}}}", f'port_up{{{port}}}', 'ports{network="lan"}', 'sent_bytes_total{network="lan"}')}
+    assert list(figures.values())[0] >= p["a"]["sent"]["bytes"] and list(figures.values())[1:3] == [1, 2]
+    assert list(figures.values())[3] >= p["a"]["sent"]["bytes"] + p["b"]["sent"]["bytes"]
     # Frames of the guests' TCP go through whole: far fewer than there are segments. (nc writes 1 KiB at a time, httpd all at once.)
     a.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; busybox httpd -h /tmp/www")
     assert b.sh("wget -q -O /tmp/y http://10.1.0.1/x; sha256sum </tmp/y") == a.sh("sha256sum </tmp/www/x")
@@ -285,6 +292,9 @@ def test_nat(host, port):
     assert server.sha256 in a.sh(f"wget -q -O - http://10.0.2.2:{server.server_port}/ | sha256sum", 60)
     out = a.sh("nslookup nowhere.invalid 192.168.213.1", fails=True, timeout=30)
     assert "can't find" in out and "timed out" not in out
+    figures = api.raw("GET", "/metrics")[2].decode()
+    assert int(re.search(r'^socle_network_nat_to_world_packets_total{network="default"} (\d+)$', figures, re.M)[1]) > 10
+    assert 'socle_network_port_up{network="default",kind="gateway",vm="",nic=""} 1\n' in figures
     leases = api.get("/v1/networks/default/leases")["items"]
     assert [(x["address"], x["mac"]) for x in leases] == [(ip, api.get("/v1/vms/a")["nics"][0]["mac"])]
     # Not management: nothing answers, so there is still somebody to be killed.

@@ -128,6 +128,28 @@ static void test_floods_then_learns(void **state)
 	assert_int_equal(port[0].counters.flooded, 8);
 }
 
+/* What a port has had is not forgotten with it. */
+static void test_total(void **state)
+{
+	struct switch_counters before, after;
+
+	(void)state;
+	send(0, all, mac[0]);
+	switch_malformed(&port[1]);
+	switch_total(&sw, &before);
+	assert_int_equal(before.tx_frames, 1);
+	assert_int_equal(before.rx_frames, 4);
+	assert_int_equal(before.tx_malformed, 1);
+	switch_unplug(&port[0]);
+	switch_unplug(&port[1]);
+	switch_total(&sw, &after);
+	assert_memory_equal(&before, &after, sizeof(before));
+	plug(0, (struct switch_port_config){.learn = 4});
+	send(0, all, mac[0]);
+	switch_total(&sw, &after);
+	assert_int_equal(after.tx_frames, 2);
+}
+
 static void test_ages(void **state)
 {
 	(void)state;
@@ -675,6 +697,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_floods_then_learns),
+		T(test_total),
 		T(test_ages),
 		T(test_moves),
 		T(test_flood_of_senders),
