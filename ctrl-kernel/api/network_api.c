@@ -284,6 +284,10 @@ static void write_nat_stats(struct out *o, const struct nat_stats *s)
 	out_u64(o, "refused", s->refused);
 	out_u64(o, "fragments", s->fragments);
 	out_u64(o, "dropped", s->dropped);
+	out_u64(o, "dns_queries", s->dns_queries);
+	out_u64(o, "dns_answers", s->dns_answers);
+	out_u64(o, "dns_refused", s->dns_refused);
+	out_u64(o, "dns_unasked", s->dns_unasked);
 	out_close(o, '}');
 }
 

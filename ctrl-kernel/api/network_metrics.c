@@ -43,8 +43,12 @@ static const struct metric port_metrics[] = {
 static const struct metric nat_metrics[] = {
 	{"to_world_packets_total", "Packets of guests that were sent on.", NULL, NAT(sent)},
 	{"to_guests_packets_total", "Packets for guests that were sent on.", NULL, NAT(received)},
+	{"dns_queries_total", "Of them questions to the DNS.", NULL, NAT(dns_queries)},
+	{"dns_answers_total", "Answers to them.", NULL, NAT(dns_answers)},
 	{"drops_total", "Packets that were not sent on.", "refused", NAT(refused)},
 	{"drops_total", "", "fragment", NAT(fragments)},
+	{"drops_total", "", "dns_refused", NAT(dns_refused)},
+	{"drops_total", "", "dns_unasked", NAT(dns_unasked)},
 	{"drops_total", "", "other", NAT(dropped)},
 };
 

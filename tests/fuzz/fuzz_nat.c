@@ -7,7 +7,7 @@
 // SRC: net/dhcpd.c
 // SRC: net/fdb.c
 // SRC: net/frame.c
-// SRC: net/nat.c
+// SRC: net/dns.c net/nat.c
 // SRC: net/nat_flow.c
 // SRC: net/nat_packet.c
 // SRC: net/packet.c

@@ -292,6 +292,11 @@ def test_nat(host, port):
     assert server.sha256 in a.sh(f"wget -q -O - http://10.0.2.2:{server.server_port}/ | sha256sum", 60)
     out = a.sh("nslookup nowhere.invalid 192.168.213.1", fails=True, timeout=30)
     assert "can't find" in out and "timed out" not in out
+    # Over TCP it is refused at once.
+    out = a.sh("nc -w 20 192.168.213.1 53 </dev/null", fails=True)
+    assert "refused" in out, out
+    nat = ports(api, "default")["gateway"]["nat"]
+    assert nat["dns_queries"] >= nat["dns_answers"] > 0 and nat["dns_refused"] == 1 and nat["dns_unasked"] == 0
     figures = api.raw("GET", "/metrics")[2].decode()
     assert int(re.search(r'^socle_network_nat_to_world_packets_total{network="default"} (\d+)$', figures, re.M)[1]) > 10
     assert 'socle_network_port_up{network="default",kind="gateway",vm="",nic=""} 1\n' in figures

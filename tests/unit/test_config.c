@@ -29,7 +29,7 @@
 // SRC: ctrl-kernel/ops/vms.c
 // SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
 // SRC: ctrl-kernel/backend/netdev.c ctrl-kernel/api/network_api.c
-// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/claim.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/claim.c net/spoof.c net/frame.c net/dns.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
 // SRC: net/netconf.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/config.c

@@ -3,7 +3,7 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/dhcpd.c
-// SRC: net/nat.c
+// SRC: net/dns.c net/nat.c
 // SRC: net/nat_flow.c
 // SRC: net/nat_host.c
 // SRC: net/nat_packet.c
