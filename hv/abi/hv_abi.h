@@ -270,6 +270,10 @@ struct hv_prog_regs {
 	uint64_t rip, rflags, rsp;
 };
 
+/* Ends of the control kernel within so long a time that leave the host without one. An upgrade's does not count. */
+#define HV_CTRL_ENDS 3u
+#define HV_CTRL_ENDS_NS 60000000000ull
+
 struct hv_crash {
 	uint64_t number;  /* from 1, in the order of deaths */
 	uint64_t time_ns; /* monotonic, since hv start */
