@@ -240,15 +240,16 @@ bool devices_sane(const struct vm_spec *spec)
 
 /* ---- layout ---- */
 
-static uint32_t disk_queues(const struct vm_spec *spec)
+/* Of a disk; pairs of a NIC. */
+static uint32_t queues(const struct vm_spec *spec)
 {
 	return spec->vcpus < VMM_IO_QUEUES_MAX ? spec->vcpus : VMM_IO_QUEUES_MAX;
 }
 
 uint64_t devices_io_pages(const struct vm_spec *spec)
 {
-	return (uint64_t)spec->n_disks * disk_queues(spec) * IO_DISK_PAGES +
-	       (uint64_t)spec->n_nics * 2 * IO_NIC_PAGES;
+	return (uint64_t)spec->n_disks * queues(spec) * IO_DISK_PAGES +
+	       (uint64_t)spec->n_nics * queues(spec) * 2 * IO_NIC_PAGES;
 }
 
 static void layout_disk(const struct vm_spec *spec, unsigned i, struct vmm_disk *out,
@@ -259,7 +260,7 @@ static void layout_disk(const struct vm_spec *spec, unsigned i, struct vmm_disk 
 	out->present = 1;
 	out->flags = (out->flags & VMM_DISK_WRITE_CACHE) | (d->read_only ? VMM_DISK_READ_ONLY : 0) |
 		     (d->cdrom ? VMM_DISK_CD : 0);
-	out->queues = disk_queues(spec);
+	out->queues = queues(spec);
 	out->area = *page;
 	memset(out->serial, 0, sizeof(out->serial));
 	memcpy(out->serial, d->serial, strlen(d->serial));
@@ -276,11 +277,11 @@ void devices_layout(const struct vm_spec *spec, struct vmm_config *config)
 		struct vmm_nic *nic = &config->nics[i];
 
 		nic->present = 1;
-		nic->pairs = 1;
+		nic->pairs = queues(spec);
 		nic->area = page;
 		nic->mtu = NIC_MTU;
 		(void)devices_mac(spec->nics[i].mac, nic->mac); /* checked when it was defined */
-		page += 2 * (uint32_t)IO_NIC_PAGES;
+		page += nic->pairs * 2 * (uint32_t)IO_NIC_PAGES;
 	}
 	config->io_pages = page;
 }

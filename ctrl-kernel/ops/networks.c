@@ -425,7 +425,8 @@ static int plug(struct vm *vm, unsigned i, struct ops_error *e)
 		return ops_fail(e, OPS_INVALID, field, "there is no network \"%s\" any more",
 				nic->network);
 	c = port_config(n, nic);
-	dev = netdev_make(vm->run->io, vm->run->config->nics[i].area, &c);
+	dev = netdev_make(vm->run->io, vm->run->config->nics[i].area,
+			  vm->run->config->nics[i].pairs, &c);
 	if (!dev)
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 	vm->run->nics[i] = dev;

@@ -25,7 +25,7 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 5u
+#define STATE_VERSION 6u
 
 #define PCI_SLOTS 16u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
@@ -53,7 +53,7 @@ struct pci_state {        /* pci.c */
 	uint8_t config[PCI_SLOTS][PCI_CONFIG_BYTES];
 };
 
-#define VIRTIO_QUEUES_MAX 8u                       /* of a device */
+#define VIRTIO_QUEUES_MAX 9u                       /* of a device: a NIC has 4 pairs and one more */
 #define VIRTIO_VECTORS_MAX (VIRTIO_QUEUES_MAX + 1) /* one for the configuration */
 #define VIRTIO_QUEUE_SIZE_MAX 256u
 

@@ -20,8 +20,8 @@
 #define VMM_SURVIVOR_PAGES 6u /* status page + device state */
 #define VMM_DISKS_MAX 8u
 #define VMM_NICS_MAX 4u
-#define VMM_IO_QUEUES_MAX 4u /* of a disk; pairs of a NIC: fewer, it has one for control too */
-#define VMM_SERIAL_MAX 20u   /* as virtio 1.2, 5.2.6: not terminated when full */
+#define VMM_IO_QUEUES_MAX 4u        /* of a disk; pairs of a NIC */
+#define VMM_SERIAL_MAX 20u          /* as virtio 1.2, 5.2.6: not terminated when full */
 #define VMM_RAM_VA 0x10000000000ull /* the vmm maps the RAM object here, linear */
 #define VMM_IO_VA 0x8000000000ull   /* and the I/O area (io_area.h) here */
 
