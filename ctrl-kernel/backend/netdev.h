@@ -19,7 +19,8 @@ struct netdev;
 /* page: where its queues begin in the area, which is open. It belongs to `io` and goes with it. NULL: no memory. */
 struct netdev *netdev_make(struct vmio *io, uint32_t page, const struct switch_port_config *config);
 struct switch_port *
-netdev_port(struct netdev *n); /* to be plugged in; unplugs itself when the run ends */
+netdev_port(struct netdev *n);     /* to be plugged in; unplugs itself when the run ends */
+void netdev_end(struct netdev *n); /* it is taken out of the VM */
 void netdev_link(struct netdev *n, bool up);
 
 #endif

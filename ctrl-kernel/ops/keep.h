@@ -29,14 +29,14 @@
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
-#define KEEP_VERSION 2
-#define KEEP_OLDEST 2
+#define KEEP_VERSION 3
+#define KEEP_OLDEST 3
 
 /* Finds the store of the instance before, or makes one. Once, before the calls below. */
 void keep_init(void);
 bool keep_found(void); /* there was one: recover, then keep_ready() */
 void keep_ready(void); /* from here on it counts; the boot modules are not given again */
-/* After CTRL_HEALTHY: an older store is of this program's version from here on. From 1 to 2 nothing else changes. */
+/* After CTRL_HEALTHY: an older store is of this program's version from here on. Nothing else changes. */
 void keep_convert(void);
 
 /* All of the configuration that lasts (lasting.h) has been applied: by this instance, or one before it. */

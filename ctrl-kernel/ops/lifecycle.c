@@ -260,6 +260,7 @@ static void look_at_status(struct vm *vm)
 		status_while_starting(vm, &s);
 	if (!vm->run || being_started(vm))
 		return;
+	hotplug_look(vm);
 	if (vm->run->save && s.quiet == vm->run->config->command_seq)
 		save_is_quiet(vm->run->save);
 	note_reset(vm, &s);

@@ -231,6 +231,7 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 		return -1;
 	run->config = config;
 	devices_layout(&run->vm->spec, run->config);
+	run->area_pages = io_pages;
 	if (io_pages &&
 	    attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e))
 		return -1;
@@ -241,8 +242,6 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 
 static int io_make(struct vm_run *run, struct ops_error *e)
 {
-	if (!devices_io_pages(&run->vm->spec))
-		return 0;
 	run->io = vmio_make();
 	return run->io ? 0 : ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 }
@@ -270,6 +269,16 @@ static int io_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 	return networks_attach(run->vm, e);
 }
 
+int run_open_io(struct vm_run *run, struct ops_error *e)
+{
+	bool done = false;
+
+	while (!done)
+		if (io_open_step(run, &done, e))
+			return -1;
+	return 0;
+}
+
 static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_error *e)
 {
 	struct hv_prog_create in = {
@@ -288,8 +297,7 @@ static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_e
 	if (r)
 		return ops_fail_hv(e, r, "making the VM's device program");
 	run->prog = (uint32_t)prog;
-	if (run->io)
-		vmio_vmm(run->io, run->prog);
+	vmio_vmm(run->io, run->prog);
 	return 0;
 }
 
@@ -320,7 +328,6 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	snprintf(c->cmdline, sizeof(c->cmdline), "%s", spec->cmdline);
 	c->test_hooks = run_test_hooks;
 	c->epoch_at_zero_ns = host_utc_ns(0);
-	devices_layout(spec, c);
 	vmdisks_layout(run, c);
 	if (grant_image(run, 0, &c->kernel, spec->kernel, e))
 		return -1;
@@ -372,14 +379,14 @@ static void run_step(void *ctx)
 	}
 	if (r == 0 && !run->status)
 		r = attach_all(run, &e);
-	if (r == 0 && run->io && !vmio_mem(run->io)) {
+	if (r == 0 && run->area && !vmio_mem(run->io)) {
 		r = io_open_step(run, &done, &e);
 		if (r == 0 && !done) {
 			loop_defer(&run->job);
 			return;
 		}
 	}
-	if (r == 0 && run->io) {
+	if (r == 0 && run->area) {
 		r = vmdisks_open_step(run, &done, &e);
 		if (r == 0 && !done)
 			return; /* the job comes again */
@@ -474,10 +481,8 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 		return ops_fail_hv(e, r, "taking over the VM");
 	if (!run->prog)
 		return start_vmm(run, e); /* it died while nobody looked */
-	if (run->io) {
-		vmio_vmm(run->io, run->prog);
-		vmio_look(run->io);
-	}
+	vmio_vmm(run->io, run->prog);
+	vmio_look(run->io);
 	/* Of a command that it may not have been told of. It may be dying just now: that is told to this instance. */
 	(void)hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
 	return 0;
@@ -485,20 +490,22 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 
 static int io_take_over(struct vm_run *run, struct ops_error *e)
 {
-	uint64_t pages = devices_io_pages(&run->vm->spec);
-	bool done = false;
+	uint64_t pages = run->config->io_pages;
 
-	if (!pages)
-		return 0;
-	run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
-	if (!run->area)
-		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
+	if (!devices_placed(&run->vm->spec, run->config))
+		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's configuration is damaged");
 	if (io_make(run, e))
 		return -1;
-	while (!done)
-		if (io_open_step(run, &done, e))
+	if (pages) {
+		run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
+		if (!run->area)
+			return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
+		run->area_pages = pages;
+		if (run_open_io(run, e) || vmdisks_take_over(run, e))
 			return -1;
-	return vmdisks_take_over(run, e);
+	}
+	hotplug_take_over(run);
+	return 0;
 }
 
 int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
@@ -534,8 +541,7 @@ int run_revive(struct vm *vm, struct ops_error *e)
 	oldest = &run->deaths[run->n_deaths % RUN_DEATHS];
 	hv_handle_close(run->prog);
 	run->prog = 0;
-	if (run->io)
-		vmio_vmm(run->io, 0);
+	vmio_vmm(run->io, 0);
 	if (!run_no_budget && run->n_deaths >= RUN_DEATHS && now - *oldest < RUN_DEATHS_NS)
 		return ops_fail(e, OPS_INTERNAL, NULL, "it died %u times within a minute",
 				RUN_DEATHS);
@@ -550,6 +556,7 @@ void run_end(struct vm *vm)
 		save_drop(run->save);
 	if (run->restore)
 		restore_drop(run);
+	hotplug_end(run);
 	promise_settle(run, 0);
 	console_connect(&vm->console, 0);
 	/* Stopped first: for hv a running VM whose vmm goes away has crashed. */
@@ -569,7 +576,8 @@ void run_end(struct vm *vm)
 	if (run->mem)
 		guest_mem_put(run->mem);
 	if (run->area)
-		rt_mem_unmap(run->area, devices_io_pages(&vm->spec));
+		rt_mem_unmap(run->area, run->area_pages);
+	hotplug_unmap(run);
 	if (run->config)
 		rt_mem_unmap(run->config, VMM_CONFIG_PAGES);
 	if (run->status)

@@ -44,6 +44,7 @@ struct vm_disk {
 	uint64_t bytes_per_s; /* 0: no limit */
 	uint32_t ops_per_s;   /* 0: no limit */
 	bool read_only, cdrom;
+	uint32_t slot; /* on PCI bus 0; 0: the first that is free */
 };
 
 struct vm_nic {
@@ -55,6 +56,7 @@ struct vm_nic {
 	uint32_t frames_per_s;
 	bool isolated;   /* hears of no other isolated port */
 	bool anti_spoof; /* sends from its own MAC only */
+	uint32_t slot;   /* as a disk's */
 };
 
 struct vm_spec {

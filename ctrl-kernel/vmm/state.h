@@ -25,7 +25,7 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 5u
+#define STATE_VERSION 6u
 
 #define PCI_SLOTS 16u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
@@ -51,6 +51,10 @@ struct pci_state {        /* pci.c */
 	uint32_t address; /* port 0xcf8 */
 	uint32_t reserved;
 	uint8_t config[PCI_SLOTS][PCI_CONFIG_BYTES];
+};
+
+struct hotplug_state {  /* hotplug.c says what it means */
+	uint64_t slots; /* there | up << 16 | down << 32 | ejected << 48, a bit for each slot */
 };
 
 #define VIRTIO_QUEUES_MAX 8u                       /* of a device */
@@ -118,6 +122,7 @@ struct vmm_state {
 	struct pm_state pm;
 	struct rtc_state rtc;
 	struct pci_state pci;
+	struct hotplug_state hotplug;
 	struct virtio_state virtio;
 };
 _Static_assert(sizeof(struct vmm_status) <= 4096, "status page");

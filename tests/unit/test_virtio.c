@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c

@@ -4,6 +4,7 @@
  * by hand, and the deaths of both programs in between.
  */
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
@@ -71,6 +72,12 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 {
 	d->io = io;
 	attached = d;
+}
+
+void vmio_remove(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = NULL;
+	d->ops->detach(d);
 }
 
 void vmio_tell(struct vmio *io)

@@ -42,6 +42,8 @@ static struct {
 	uint32_t kind, bit;
 } claims[64];
 static unsigned n_claims;
+static uint32_t slots_told; /* vmm_status.slots */
+static bool sci;
 static struct loop_job *jobs;
 
 uint64_t rt_now(void)
@@ -130,6 +132,24 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 		}
 }
 
+void vm_slots(struct vm *v, uint32_t slots)
+{
+	slots_told = slots;
+}
+
+void vm_tell(void)
+{
+}
+
+void vm_io_map(void)
+{
+}
+
+void platform_sci_update(struct vm *v)
+{
+	sci = hotplug_event(v);
+}
+
 uint64_t platform_reset_port(struct vm *v, bool write, uint64_t value)
 {
 	return 0;
@@ -144,6 +164,7 @@ static inline void instance(void)
 	vm.config = &config;
 	vm.state = &kept->state;
 	vm.ram = &ram;
+	hotplug_attach(&vm);
 	pci_attach(&vm);
 	virtio_attach(&vm);
 	pci_bars_restore(&vm);
@@ -167,7 +188,9 @@ static inline void power_on(void)
 	memset(&page, 0, sizeof(page));
 	memset(irq_level, 0, sizeof(irq_level));
 	n_claims = n_msis = n_logs = n_io_tells = 0;
+	config.slots_seq = 1;
 	instance();
+	hotplug_reset(&vm);
 	pci_reset(&vm);
 	virtio_reset(&vm);
 	virtio_resume(&vm);
