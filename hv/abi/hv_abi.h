@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define HV_ABI_VERSION 4
+#define HV_ABI_VERSION 5
 #define HV_PAGE_SIZE 4096u
 
 enum hv_error {
@@ -33,6 +33,13 @@ enum hv_error {
 	HVE_NOVIRT = 11, /* this machine offers no usable SVM/VMX; see hv_host_info.virt_reason */
 	HVE_BUSY = 12,   /* in use, try later */
 };
+
+/*
+ * Added to the number of EVENT_POST, VM_MSI or VM_NOTIFY, all of which answer with no value: when that call has succeeded,
+ * EVENT_WAIT with the sixth argument as its deadline, and the answer is that one's. What a program has to say before it sleeps
+ * costs one call, and whom it wakes may get its CPU at once. After an error there is no wait.
+ */
+#define HVC_THEN_WAIT 128u
 
 /* ---- hypercall numbers -------------------------------------------------------------------------- */
 enum hv_call {

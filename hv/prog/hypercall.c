@@ -104,14 +104,33 @@ static int call(struct prog *p, const struct hypercall *h)
 	return h->needs_lock ? locked_call(p, h) : h->fn(p, p->object, &p->value);
 }
 
+/* Whom it wakes goes on here, for the caller is about to sleep. */
+static int call_then_wait(struct prog *p, const struct hypercall *h)
+{
+	struct cpu *c = this_cpu();
+	int err;
+
+	if (UNLIKELY(h->fn != hc_event_post && h->fn != hc_vm_notify && h->fn != hc_vm_msi))
+		return -HVE_NOSYS;
+	c->hands_over = true;
+	err = call(p, h);
+	c->hands_over = false;
+	if (LIKELY(err == 0))
+		event_wait(p, arg5(p), &p->value);
+	return err;
+}
+
 void hypercall(struct prog *p)
 {
 	uint64_t n = p->regs.rax;
+	const struct hypercall *h = &hypercalls[n & (HYPERCALLS - 1)]; /* masked: in speculation too */
 	int err = -HVE_NOSYS;
 
 	p->value = 0;
 	if (LIKELY(n < HYPERCALLS))
-		err = call(p, &hypercalls[n & (HYPERCALLS - 1)]); /* masked: in speculation too */
+		err = call(p, h);
+	else if (LIKELY(n < HYPERCALLS + HVC_THEN_WAIT))
+		err = call_then_wait(p, h);
 	p->regs.rax = (uint64_t)(int64_t)err;
 	p->regs.rdx = LIKELY(err == 0) ? p->value : 0;
 }
