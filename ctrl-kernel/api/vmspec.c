@@ -75,6 +75,7 @@ static const struct json_field vm_fields[] = {
 	 VMM_DISKS_MAX, offsetof(struct vm_spec, n_disks), &vmspec_disk_object},
 	{"nics", JSON_OBJECTS, false, offsetof(struct vm_spec, nics), sizeof(struct vm_nic),
 	 VMM_NICS_MAX, offsetof(struct vm_spec, n_nics), &vmspec_nic_object},
+	{"virtio_console", JSON_BOOL, false, AT(virtio_console), 0, 0, NULL},
 	{"autostart", JSON_BOOL, false, AT(autostart), 0, 0, NULL},
 	{"autostart_order", JSON_U32, false, AT(autostart_order), 0, 0, NULL},
 	{"autostart_delay_s", JSON_U32, false, AT(autostart_delay_s), 0, 0, NULL},
@@ -159,6 +160,7 @@ void vmspec_write(struct out *o, const struct vm_spec *spec)
 	write_devices(o, spec);
 	out_u64(o, "weight", spec->weight);
 	out_u64(o, "cap", spec->cap);
+	out_bool(o, "virtio_console", spec->virtio_console);
 	out_bool(o, "autostart", spec->autostart);
 	out_u64(o, "autostart_order", spec->autostart_order);
 	out_u64(o, "autostart_delay_s", spec->autostart_delay_s);

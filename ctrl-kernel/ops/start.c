@@ -91,6 +91,8 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 
 	if (io_pages) /* mapped here, too */
 		overhead += table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
+	if (spec->virtio_console)
+		overhead += CONSOLE_AREA_PAGES;
 	host_info(&host);
 	if (host.virt == HV_VIRT_NONE)
 		return ops_fail(e, OPS_NO_VIRT, NULL,
@@ -231,6 +233,12 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 		return -1;
 	run->config = config;
 	devices_layout(&run->vm->spec, run->config);
+	if (run->vm->spec.virtio_console) {
+		hvc_begin(&run->vm->hvc);
+		r = hv_vm_attach(run->hv_vm, HV_SLOT_PORT, run->vm->hvc.mem);
+		if (r)
+			return ops_fail_hv(e, r, "giving the VM its console");
+	}
 	run->area_pages = io_pages;
 	if (io_pages &&
 	    attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e))
@@ -327,6 +335,7 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	snprintf(c->name, sizeof(c->name), "%s", spec->name);
 	snprintf(c->cmdline, sizeof(c->cmdline), "%s", spec->cmdline);
 	c->test_hooks = run_test_hooks;
+	c->console = spec->virtio_console;
 	c->epoch_at_zero_ns = host_utc_ns(0);
 	vmdisks_layout(run, c);
 	if (grant_image(run, 0, &c->kernel, spec->kernel, e))
@@ -418,6 +427,15 @@ void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uin
 	return va;
 }
 
+static int consoles_open(struct vm *vm, struct ops_error *e)
+{
+	if (console_open(&vm->console, e) || keep_vm_console(vm, e))
+		return -1;
+	if (!vm->spec.virtio_console)
+		return 0;
+	return hvc_open(&vm->hvc, e) || keep_vm_hvc(vm, e) ? -1 : 0;
+}
+
 int run_begin(struct vm *vm, const struct run_bits *bits,
 	      void (*prepared)(struct vm *vm, const struct ops_error *e), struct ops_error *e)
 {
@@ -433,7 +451,7 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	run->job.ctx = run;
 	vm->run = run;
 	if (pin_images(run, &vm->spec, e) || check_host(run, &vm->spec, e) || io_make(run, e) ||
-	    console_open(&vm->console, e) || keep_vm_console(vm, e) || make_vm(run, &vm->spec, e)) {
+	    consoles_open(vm, e) || make_vm(run, &vm->spec, e)) {
 		run_end(vm);
 		return -1;
 	}

@@ -16,6 +16,7 @@
 #include "hv/abi/hv_vm.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/console.h"
+#include "ctrl-kernel/ops/hvc.h"
 #include "ctrl-kernel/ops/ops.h"
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
@@ -71,6 +72,7 @@ struct vm_spec {
 	uint32_t weight;
 	uint32_t cap; /* percent of one CPU, 0: none */
 	bool autostart;
+	bool virtio_console;
 	bool from_boot; /* by socle.json of the boot modules: its definition lasts with them, and nowhere else */
 	uint32_t autostart_order;   /* lower first */
 	uint32_t autostart_delay_s; /* before it, after the one before */
@@ -100,6 +102,7 @@ struct vm {
 	struct vm_stats stats; /* refreshed by vm_stats() */
 	int keep;              /* keep.h */
 	struct console console;
+	struct hvc hvc;
 	struct vm_run *run; /* [owns] NULL: nothing in hv */
 	uint32_t hv_id;     /* hv's number of what runs; 0: nothing, or not made yet */
 	ops_done_fn done;   /* who waits for the pending action */
@@ -150,6 +153,9 @@ int vm_save(struct vm *vm, const char *image, bool checkpoint, struct job **out,
 	    struct ops_error *e) MUST_CHECK;
 /* Instead of a start: the VM goes on where it was saved. Its description must be the same in vCPUs and memory. */
 int vm_restore(struct vm *vm, const char *image, struct job **out, struct ops_error *e) MUST_CHECK;
-int vm_console_input(struct vm *vm, const void *data, size_t len, struct ops_error *e) MUST_CHECK;
+/* hvc: the virtio console; else the serial one. */
+int vm_console_input(struct vm *vm, bool hvc, const void *data, size_t len,
+		     struct ops_error *e) MUST_CHECK;
+int vm_check_hvc(const struct vm *vm, struct ops_error *e) MUST_CHECK; /* has it such a console? */
 
 #endif

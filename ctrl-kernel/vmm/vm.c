@@ -5,6 +5,7 @@
  */
 #include "ctrl-kernel/vmm/vm.h"
 #include "ctrl-kernel/vmm/boot.h"
+#include "ctrl-kernel/vmm/console_area.h"
 #include "ctrl-kernel/vmm/layout.h"
 #include "ctrl-kernel/vmm/tables.h"
 
@@ -19,6 +20,7 @@
 #define VA_PAGE HV_VA_MAP_LO
 #define VA_CONFIG (VA_PAGE + HV_PAGE_SIZE)
 #define VA_SURVIVOR (VA_CONFIG + VMM_CONFIG_PAGES * HV_PAGE_SIZE)
+#define VA_CONSOLE (VA_SURVIVOR + VMM_SURVIVOR_PAGES * HV_PAGE_SIZE)
 #define VA_IMAGES (VMM_RAM_VA + 0x6000000000ull) /* boot images, while they are copied */
 #define VA_ALIGN 0x200000ull                     /* so that hv can use large pages */
 
@@ -177,6 +179,11 @@ static void memory_attach(void)
 		rt_die("the configuration has another version than this program");
 	ram = (struct guest){(uint8_t *)VMM_RAM_VA, the_vm.config->ram_bytes};
 	the_vm.ram = &ram;
+	if (the_vm.config->console) {
+		slot_map(HV_SLOT_PORT, CONSOLE_AREA_PAGES, VA_CONSOLE, HVP_READ | HVP_WRITE,
+			 "console");
+		the_vm.console = (struct console_area *)VA_CONSOLE;
+	}
 	vm_io_map();
 	slot_map(HV_SLOT_RAM, ram.bytes / HV_PAGE_SIZE, VMM_RAM_VA, HVP_READ | HVP_WRITE, "RAM");
 }

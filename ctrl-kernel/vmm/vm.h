@@ -17,6 +17,7 @@ struct vm {
 	const struct vmm_config *config; /* read-only page of ctrl */
 	struct vmm_state *state;         /* survivor pages */
 	const struct guest *ram;         /* [borrows] */
+	struct console_area *console;    /* [borrows] NULL: there is none */
 	struct bus bus;
 	enum vm_request request;
 	uint32_t slots_seq;   /* hotplug.c: of the configuration that it follows */
@@ -33,7 +34,8 @@ void vm_tell(void);                           /* the VM's owner: the status has 
 void vm_io_map(void);                         /* all of the I/O area that there is by now */
 void vm_irq(struct vm *vm, unsigned gsi, bool level);
 void vm_msi(struct vm *vm, uint64_t address, uint32_t data);
-void vm_msi_last(struct vm *vm, uint64_t address, uint32_t data); /* at the end of this turn, or before */
+void vm_msi_last(struct vm *vm, uint64_t address,
+		 uint32_t data); /* at the end of this turn, or before */
 void vm_io_tell(void);           /* the VM's owner: something has been submitted in the I/O area */
 void *vm_io_page(uint32_t page); /* of the I/O area; inside it, by vmm_config */
 /* What is claimed by the instance before is claimed; what is not claimed at all is given up. */

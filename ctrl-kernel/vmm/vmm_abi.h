@@ -111,8 +111,8 @@ struct vmm_config {
 	uint32_t command;          /* enum vmm_command, and a seed */
 	uint32_t io_pages;         /* of the I/O area; 0: the VM has none */
 	uint32_t slots_seq;        /* from 1; raised after a change of present, or of unplug */
-	uint32_t unplug; /* slots that the guest is asked to eject, and may; else it may not */
-	uint32_t reserved;
+	uint32_t unplug;  /* slots that the guest is asked to eject, and may; else it may not */
+	uint32_t console; /* 1: the VM has a virtio console (console_area.h) */
 	struct vmm_disk disks[VMM_DISKS_MAX];
 	struct vmm_nic nics[VMM_NICS_MAX];
 	char cmdline[VMM_CMDLINE_MAX];

@@ -123,7 +123,8 @@ static int call_then_wait(struct prog *p, const struct hypercall *h)
 void hypercall(struct prog *p)
 {
 	uint64_t n = p->regs.rax;
-	const struct hypercall *h = &hypercalls[n & (HYPERCALLS - 1)]; /* masked: in speculation too */
+	const struct hypercall
+		*h = &hypercalls[n & (HYPERCALLS - 1)]; /* masked: in speculation too */
 	int err = -HVE_NOSYS;
 
 	p->value = 0;

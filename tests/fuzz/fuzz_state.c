@@ -22,14 +22,10 @@ static const struct {
 	uint64_t base;
 	unsigned len;
 } ranges[] = {
-	{HV_SPACE_PIO, 0x70, 2},
-	{HV_SPACE_PIO, 0x71, 1},
-	{HV_SPACE_PIO, 0xcf8, 8},
-	{HV_SPACE_PIO, 0x600, 12},
-	{HV_SPACE_PIO, 0x620, 4},
-	{HV_SPACE_PIO, 0x640, 12},
-	{HV_SPACE_PIO, 0x92, 1},
-	{HV_SPACE_MMIO, HV_GPA_ECAM, 1 << 20},
+	{HV_SPACE_PIO, 0x70, 2},  {HV_SPACE_PIO, 0x71, 1},
+	{HV_SPACE_PIO, 0xcf8, 8}, {HV_SPACE_PIO, 0x600, 12},
+	{HV_SPACE_PIO, 0x620, 4}, {HV_SPACE_PIO, 0x640, 12},
+	{HV_SPACE_PIO, 0x92, 1},  {HV_SPACE_MMIO, HV_GPA_ECAM, 1 << 20},
 };
 
 static bool taken(const struct vmm_state *state)

@@ -256,8 +256,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bits_in_order), cmocka_unit_test(test_all_bits),
 		cmocka_unit_test(test_timers),        cmocka_unit_test(test_rearm),
-		cmocka_unit_test(test_heartbeat),     cmocka_unit_test(test_jobs), cmocka_unit_test(test_last_call),
-		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_heartbeat),     cmocka_unit_test(test_jobs),
+		cmocka_unit_test(test_last_call),     cmocka_unit_test(test_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

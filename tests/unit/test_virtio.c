@@ -4,6 +4,7 @@
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
+// SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
 // SRC: ctrl-kernel/vmm/virtio/net.c

@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 
+#include "ctrl-kernel/vmm/console_area.h"
 #include "ctrl-kernel/vmm/io_area.h"
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
@@ -24,7 +25,8 @@ static struct survivors {
 	struct vmm_state state;
 	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
 	uint8_t area[2 * IO_NIC_PAGES *
-		     4096]; /* the I/O area: two queues of a NIC, or one of a disk */
+		     4096];          /* the I/O area: two queues of a NIC, or one of a disk */
+	struct console_area console; /* there when the configuration says so */
 } * kept;
 _Static_assert(IO_DISK_PAGES <= 2 * IO_NIC_PAGES, "room for both");
 static struct vmm_config config;
@@ -169,6 +171,7 @@ static inline void instance(void)
 	vm.config = &config;
 	vm.state = &kept->state;
 	vm.ram = &ram;
+	vm.console = config.console ? &kept->console : NULL;
 	hotplug_attach(&vm);
 	pci_attach(&vm);
 	virtio_attach(&vm);

@@ -6,6 +6,7 @@
 
 #include "ctrl-kernel/rt/fmt.h"
 #include "ctrl-kernel/vmm/virtio/blk.h"
+#include "ctrl-kernel/vmm/virtio/console.h"
 #include "ctrl-kernel/vmm/virtio/net.h"
 #include "ctrl-kernel/vmm/virtio/rng.h"
 
@@ -57,6 +58,8 @@ void virtio_attach(struct vm *vm)
 	memset(devices, 0, sizeof(devices));
 	rng_seed();
 	add(vm, SLOT_RNG, &rng_ops);
+	if (vm->console)
+		add(vm, SLOT_CONSOLE, &console_ops);
 	for (; there; there &= there - 1)
 		add_hot(vm, (unsigned)__builtin_ctz(there));
 }
