@@ -132,21 +132,30 @@ static void jobs_run(struct job_list *list)
 }
 
 static struct {
-	uint64_t number, a, b, c; /* number 0: none */
+	uint64_t number, a, b, c, d; /* number 0: none */
 } last_call;
 
-void loop_last_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
+void loop_last_call_now(void)
 {
-	bool same = a == last_call.a && b == last_call.b && c == last_call.c;
+	uint64_t number = last_call.number;
+
+	last_call.number = 0;
+	if (number)
+		(void)hv_raw(number, last_call.a, last_call.b, last_call.c, last_call.d, 0, 0);
+}
+
+void loop_last_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	bool same = a == last_call.a && b == last_call.b && c == last_call.c && d == last_call.d;
 
 	if (last_call.number == number && same)
 		return;
-	if (last_call.number)
-		(void)hv_raw(last_call.number, last_call.a, last_call.b, last_call.c, 0, 0, 0);
+	loop_last_call_now();
 	last_call.number = number;
 	last_call.a = a;
 	last_call.b = b;
 	last_call.c = c;
+	last_call.d = d;
 }
 
 static uint64_t next_deadline(void)
@@ -164,7 +173,7 @@ static uint64_t wait(uint64_t deadline_ns)
 	if (!number)
 		return hv_event_wait(deadline_ns);
 	last_call.number = 0;
-	r = hv_raw(number + HVC_THEN_WAIT, last_call.a, last_call.b, last_call.c, 0, 0,
+	r = hv_raw(number + HVC_THEN_WAIT, last_call.a, last_call.b, last_call.c, last_call.d, 0,
 		   deadline_ns);
 	return r.status == 0 ? r.value : hv_event_wait(deadline_ns);
 }

@@ -61,7 +61,7 @@ void vm_msi(struct vm *vm, uint64_t address, uint32_t data)
 void vm_msi_last(struct vm *vm, uint64_t address, uint32_t data)
 {
 	(void)vm;
-	loop_last_call(HVC_VM_MSI, vm_handle, address, data);
+	loop_last_call(HVC_VM_MSI, vm_handle, address, data, 0);
 }
 
 void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32_t bit)
@@ -80,7 +80,7 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 
 void vm_io_tell(void)
 {
-	loop_last_call(HVC_VM_NOTIFY, vm_handle, HV_NOTIFY_IO,
+	loop_last_call(HVC_VM_NOTIFY, vm_handle, HV_NOTIFY_IO, 0,
 		       0); /* nobody there: the next one looks */
 }
 

@@ -78,6 +78,7 @@ void virtio_unplug(struct vm *vm, unsigned slot);
 /* Goes on where the instance before left off; when the VM's other devices are there. */
 void virtio_resume(struct vm *vm);
 void virtio_doorbells(uint64_t word); /* hv_vm_page.doorbells, taken */
+unsigned virtio_requests(void);       /* that were taken since the last call */
 void virtio_io(void);                 /* VMM_EVENT_IO */
 bool virtio_resetting(void); /* a device that was reset has something under way: it is not over */
 /* Could an instance have left that? Else false and why. */

@@ -19,6 +19,7 @@ struct hypercall {
 	uint8_t rights;      /* HVR_* on that handle */
 	uint8_t prog_rights; /* HVPR_* */
 	bool needs_lock;     /* hv_lock */
+	bool may_wait;       /* HVC_THEN_WAIT */
 };
 #define HYPERCALLS 128u /* a power of two above the last number */
 _Static_assert(HYPERCALLS == HVC_THEN_WAIT, "a number without that bit is an index");

@@ -177,14 +177,14 @@ static void test_jobs(void **state)
 static void say(void *ctx)
 {
 	note(ctx);
-	loop_last_call(HVC_EVENT_POST, 7, 1, 0);
-	loop_last_call(HVC_EVENT_POST, 7, 1, 0);
+	loop_last_call(HVC_EVENT_POST, 7, 1, 0, 0);
+	loop_last_call(HVC_EVENT_POST, 7, 1, 0, 0);
 }
 
 static void say_more(void *ctx)
 {
 	note(ctx);
-	loop_last_call(HVC_VM_MSI, 1, 2, 3);
+	loop_last_call(HVC_VM_MSI, 1, 2, 3, 0);
 }
 
 /* One call for the last word and the wait; an earlier word is said when there is another. */
