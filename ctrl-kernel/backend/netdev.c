@@ -444,6 +444,11 @@ struct switch_port *netdev_port(struct netdev *n)
 	return &n->port;
 }
 
+void netdev_end(struct netdev *n)
+{
+	vmio_remove(n->dev.io, &n->dev);
+}
+
 void netdev_link(struct netdev *n, bool up)
 {
 	n->link = up;

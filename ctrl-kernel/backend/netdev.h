@@ -20,7 +20,8 @@ struct netdev;
 struct netdev *netdev_make(struct vmio *io, uint32_t page, unsigned pairs,
 			   const struct switch_port_config *config);
 struct switch_port *
-netdev_port(struct netdev *n); /* to be plugged in; unplugs itself when the run ends */
+netdev_port(struct netdev *n);     /* to be plugged in; unplugs itself when the run ends */
+void netdev_end(struct netdev *n); /* it is taken out of the VM */
 void netdev_link(struct netdev *n, bool up);
 
 #endif

@@ -438,6 +438,11 @@ bool vdisk_source(struct vdisk *d, struct blkdev *dev,
 	return true;
 }
 
+void vdisk_end(struct vdisk *d)
+{
+	vmio_remove(d->dev.io, &d->dev);
+}
+
 void vdisk_stats(const struct vdisk *d, struct vdisk_stats *out)
 {
 	*out = d->stats;

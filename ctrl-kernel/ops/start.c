@@ -91,6 +91,8 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 
 	if (io_pages) /* mapped here, too */
 		overhead += table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
+	if (spec->virtio_console)
+		overhead += CONSOLE_AREA_PAGES;
 	host_info(&host);
 	if (host.virt == HV_VIRT_NONE)
 		return ops_fail(e, OPS_NO_VIRT, NULL,
@@ -231,6 +233,13 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 		return -1;
 	run->config = config;
 	devices_layout(&run->vm->spec, run->config);
+	if (run->vm->spec.virtio_console) {
+		hvc_begin(&run->vm->hvc);
+		r = hv_vm_attach(run->hv_vm, HV_SLOT_PORT, run->vm->hvc.mem);
+		if (r)
+			return ops_fail_hv(e, r, "giving the VM its console");
+	}
+	run->area_pages = io_pages;
 	if (io_pages &&
 	    attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e))
 		return -1;
@@ -241,8 +250,6 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 
 static int io_make(struct vm_run *run, struct ops_error *e)
 {
-	if (!devices_io_pages(&run->vm->spec))
-		return 0;
 	run->io = vmio_make();
 	return run->io ? 0 : ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 }
@@ -270,6 +277,16 @@ static int io_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 	return networks_attach(run->vm, e);
 }
 
+int run_open_io(struct vm_run *run, struct ops_error *e)
+{
+	bool done = false;
+
+	while (!done)
+		if (io_open_step(run, &done, e))
+			return -1;
+	return 0;
+}
+
 static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_error *e)
 {
 	struct hv_prog_create in = {
@@ -288,8 +305,7 @@ static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_e
 	if (r)
 		return ops_fail_hv(e, r, "making the VM's device program");
 	run->prog = (uint32_t)prog;
-	if (run->io)
-		vmio_vmm(run->io, run->prog);
+	vmio_vmm(run->io, run->prog);
 	return 0;
 }
 
@@ -319,8 +335,8 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	snprintf(c->name, sizeof(c->name), "%s", spec->name);
 	snprintf(c->cmdline, sizeof(c->cmdline), "%s", spec->cmdline);
 	c->test_hooks = run_test_hooks;
+	c->console = spec->virtio_console;
 	c->epoch_at_zero_ns = host_utc_ns(0);
-	devices_layout(spec, c);
 	vmdisks_layout(run, c);
 	if (grant_image(run, 0, &c->kernel, spec->kernel, e))
 		return -1;
@@ -372,14 +388,14 @@ static void run_step(void *ctx)
 	}
 	if (r == 0 && !run->status)
 		r = attach_all(run, &e);
-	if (r == 0 && run->io && !vmio_mem(run->io)) {
+	if (r == 0 && run->area && !vmio_mem(run->io)) {
 		r = io_open_step(run, &done, &e);
 		if (r == 0 && !done) {
 			loop_defer(&run->job);
 			return;
 		}
 	}
-	if (r == 0 && run->io) {
+	if (r == 0 && run->area) {
 		r = vmdisks_open_step(run, &done, &e);
 		if (r == 0 && !done)
 			return; /* the job comes again */
@@ -411,6 +427,15 @@ void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uin
 	return va;
 }
 
+static int consoles_open(struct vm *vm, struct ops_error *e)
+{
+	if (console_open(&vm->console, e) || keep_vm_console(vm, e))
+		return -1;
+	if (!vm->spec.virtio_console)
+		return 0;
+	return hvc_open(&vm->hvc, e) || keep_vm_hvc(vm, e) ? -1 : 0;
+}
+
 int run_begin(struct vm *vm, const struct run_bits *bits,
 	      void (*prepared)(struct vm *vm, const struct ops_error *e), struct ops_error *e)
 {
@@ -426,7 +451,7 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	run->job.ctx = run;
 	vm->run = run;
 	if (pin_images(run, &vm->spec, e) || check_host(run, &vm->spec, e) || io_make(run, e) ||
-	    console_open(&vm->console, e) || keep_vm_console(vm, e) || make_vm(run, &vm->spec, e)) {
+	    consoles_open(vm, e) || make_vm(run, &vm->spec, e)) {
 		run_end(vm);
 		return -1;
 	}
@@ -474,10 +499,8 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 		return ops_fail_hv(e, r, "taking over the VM");
 	if (!run->prog)
 		return start_vmm(run, e); /* it died while nobody looked */
-	if (run->io) {
-		vmio_vmm(run->io, run->prog);
-		vmio_look(run->io);
-	}
+	vmio_vmm(run->io, run->prog);
+	vmio_look(run->io);
 	/* Of a command that it may not have been told of. It may be dying just now: that is told to this instance. */
 	(void)hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
 	return 0;
@@ -485,20 +508,22 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 
 static int io_take_over(struct vm_run *run, struct ops_error *e)
 {
-	uint64_t pages = devices_io_pages(&run->vm->spec);
-	bool done = false;
+	uint64_t pages = run->config->io_pages;
 
-	if (!pages)
-		return 0;
-	run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
-	if (!run->area)
-		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
+	if (!devices_placed(&run->vm->spec, run->config))
+		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's configuration is damaged");
 	if (io_make(run, e))
 		return -1;
-	while (!done)
-		if (io_open_step(run, &done, e))
+	if (pages) {
+		run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
+		if (!run->area)
+			return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
+		run->area_pages = pages;
+		if (run_open_io(run, e) || vmdisks_take_over(run, e))
 			return -1;
-	return vmdisks_take_over(run, e);
+	}
+	hotplug_take_over(run);
+	return 0;
 }
 
 int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
@@ -534,8 +559,7 @@ int run_revive(struct vm *vm, struct ops_error *e)
 	oldest = &run->deaths[run->n_deaths % RUN_DEATHS];
 	hv_handle_close(run->prog);
 	run->prog = 0;
-	if (run->io)
-		vmio_vmm(run->io, 0);
+	vmio_vmm(run->io, 0);
 	if (!run_no_budget && run->n_deaths >= RUN_DEATHS && now - *oldest < RUN_DEATHS_NS)
 		return ops_fail(e, OPS_INTERNAL, NULL, "it died %u times within a minute",
 				RUN_DEATHS);
@@ -550,6 +574,7 @@ void run_end(struct vm *vm)
 		save_drop(run->save);
 	if (run->restore)
 		restore_drop(run);
+	hotplug_end(run);
 	promise_settle(run, 0);
 	console_connect(&vm->console, 0);
 	/* Stopped first: for hv a running VM whose vmm goes away has crashed. */
@@ -569,7 +594,8 @@ void run_end(struct vm *vm)
 	if (run->mem)
 		guest_mem_put(run->mem);
 	if (run->area)
-		rt_mem_unmap(run->area, devices_io_pages(&vm->spec));
+		rt_mem_unmap(run->area, run->area_pages);
+	hotplug_unmap(run);
 	if (run->config)
 		rt_mem_unmap(run->config, VMM_CONFIG_PAGES);
 	if (run->status)

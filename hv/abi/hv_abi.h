@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define HV_ABI_VERSION 5
+#define HV_ABI_VERSION 6
 #define HV_PAGE_SIZE 4096u
 
 enum hv_error {

@@ -13,6 +13,7 @@
 // SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/vmdisks.c
 // SRC: ctrl-kernel/api/vmdisk_api.c
+// SRC: ctrl-kernel/api/hotplug_api.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c net/ipaddr.c
 // SRC: ctrl-kernel/ops/error.c
@@ -22,8 +23,10 @@
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
+// SRC: ctrl-kernel/ops/hvc.c
 // SRC: ctrl-kernel/ops/mirror.c
 // SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/hotplug.c
 // SRC: ctrl-kernel/ops/jobs.c
 // SRC: ctrl-kernel/ops/save.c
 // SRC: ctrl-kernel/ops/saved.c

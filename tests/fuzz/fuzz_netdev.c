@@ -80,6 +80,12 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 	attached = d;
 }
 
+void vmio_remove(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = NULL;
+	d->ops->detach(d);
+}
+
 void vmio_tell(struct vmio *io)
 {
 }

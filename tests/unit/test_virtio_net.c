@@ -4,9 +4,11 @@
  * by hand, and the deaths of both programs in between.
  */
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
+// SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
 // SRC: ctrl-kernel/vmm/virtio/net.c
@@ -72,6 +74,12 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 {
 	d->io = io;
 	attached = d;
+}
+
+void vmio_remove(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = NULL;
+	d->ops->detach(d);
 }
 
 void vmio_tell(struct vmio *io)

@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 
+#include "ctrl-kernel/vmm/console_area.h"
 #include "ctrl-kernel/vmm/io_area.h"
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
@@ -27,6 +28,7 @@ static struct survivors {
 	struct vmm_state state;
 	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
 	uint8_t area[AREA_PAGES * 4096]; /* the I/O area: two queues of a NIC, or one of a disk */
+	struct console_area console;     /* there when the configuration says so */
 } * kept;
 _Static_assert(IO_DISK_PAGES <= AREA_PAGES, "room for both");
 static struct vmm_config config;
@@ -44,6 +46,8 @@ static struct {
 	uint32_t kind, bit;
 } claims[64];
 static unsigned n_claims;
+static uint32_t slots_told; /* vmm_status.slots */
+static bool sci;
 static struct loop_job *jobs;
 
 uint64_t rt_now(void)
@@ -137,6 +141,24 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 		}
 }
 
+void vm_slots(struct vm *v, uint32_t slots)
+{
+	slots_told = slots;
+}
+
+void vm_tell(void)
+{
+}
+
+void vm_io_map(void)
+{
+}
+
+void platform_sci_update(struct vm *v)
+{
+	sci = hotplug_event(v);
+}
+
 uint64_t platform_reset_port(struct vm *v, bool write, uint64_t value)
 {
 	return 0;
@@ -151,6 +173,8 @@ static inline void instance(void)
 	vm.config = &config;
 	vm.state = &kept->state;
 	vm.ram = &ram;
+	vm.console = config.console ? &kept->console : NULL;
+	hotplug_attach(&vm);
 	pci_attach(&vm);
 	virtio_attach(&vm);
 	pci_bars_restore(&vm);
@@ -174,7 +198,9 @@ static inline void power_on(void)
 	memset(&page, 0, sizeof(page));
 	memset(irq_level, 0, sizeof(irq_level));
 	n_claims = n_msis = n_logs = n_io_tells = 0;
+	config.slots_seq = 1;
 	instance();
+	hotplug_reset(&vm);
 	pci_reset(&vm);
 	virtio_reset(&vm);
 	virtio_resume(&vm);
