@@ -323,6 +323,48 @@ bool pt_unmap(struct pt *pt, uint64_t va, struct pt_entry *was)
 	return true;
 }
 
+/* The leaf at `shift` becomes a table; its parent has one entry as before. */
+static int split(struct pt *pt, uint64_t *leaf, unsigned shift)
+{
+	uint64_t *table = hv_page_alloc(pt->acct);
+	struct pt_entry e;
+	unsigned below = shift - INDEX_BITS;
+
+	if (table == NULL)
+		return -HVE_NOMEM;
+	fill_entry(pt, 0, *leaf, shift, &e);
+	for (unsigned i = 0; i < ENTRIES; i++)
+		table[i] = pt_leaf(pt->format, e.hpa + ((hpa_t)i << below), below, e.prot);
+	pt->tables++;
+	*leaf = table_entry(pt->format, hv_to_phys(table)) + ENTRIES * E_COUNT_ONE;
+	return 0;
+}
+
+int pt_cut(struct pt *pt, uint64_t va)
+{
+	for (;;) {
+		unsigned shift;
+		uint64_t *leaf = covers(pt, va) ? find_leaf(pt, va, &shift) : NULL;
+		int err;
+
+		if (leaf == NULL || (va & ((1ull << shift) - 1)) == 0)
+			return 0;
+		err = split(pt, leaf, shift);
+		if (err != 0)
+			return err;
+	}
+}
+
+void pt_clear(struct pt *pt, uint64_t va, uint64_t end)
+{
+	struct pt_entry e;
+
+	while (pt_next(pt, va, end, &e)) {
+		va = e.va + (1ull << e.shift);
+		(void)pt_unmap(pt, e.va, &e);
+	}
+}
+
 bool pt_lookup(const struct pt *pt, uint64_t va, struct pt_entry *out)
 {
 	unsigned shift;
