@@ -184,9 +184,17 @@ static uint32_t disk_queues(const struct vm_spec *spec)
 	return spec->vcpus < VMM_IO_QUEUES_MAX ? spec->vcpus : VMM_IO_QUEUES_MAX;
 }
 
+uint32_t devices_balloon_pages(const struct vm_spec *spec)
+{
+	uint64_t pages = spec->memory_target ? (spec->memory - spec->memory_target) / HV_PAGE_SIZE
+					     : 0;
+
+	return pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
+}
+
 uint64_t devices_io_pages(const struct vm_spec *spec)
 {
-	return (uint64_t)spec->n_disks * disk_queues(spec) * IO_DISK_PAGES +
+	return IO_BALLOON_PAGES + (uint64_t)spec->n_disks * disk_queues(spec) * IO_DISK_PAGES +
 	       (uint64_t)spec->n_nics * 2 * IO_NIC_PAGES;
 }
 
@@ -207,7 +215,7 @@ static void layout_disk(const struct vm_spec *spec, unsigned i, struct vmm_disk 
 
 void devices_layout(const struct vm_spec *spec, struct vmm_config *config)
 {
-	uint32_t page = 0;
+	uint32_t page = IO_BALLOON_PAGES;
 
 	for (unsigned i = 0; i < spec->n_disks; i++)
 		layout_disk(spec, i, &config->disks[i], &page);
@@ -222,4 +230,5 @@ void devices_layout(const struct vm_spec *spec, struct vmm_config *config)
 		page += 2 * (uint32_t)IO_NIC_PAGES;
 	}
 	config->io_pages = page;
+	config->balloon_pages = devices_balloon_pages(spec);
 }

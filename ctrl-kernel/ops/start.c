@@ -89,14 +89,14 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 	uint64_t overhead = VM_PAGES + spec->vcpus * VCPU_PAGES + table_pages(run->ram_pages) +
 			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES + io_pages;
 
-	if (io_pages) /* mapped here, too */
-		overhead += table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
+	/* Mapped here, too, and noted where each page lies (backend/guestmem.c). */
+	overhead += 2 * table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
 	host_info(&host);
 	if (host.virt == HV_VIRT_NONE)
 		return ops_fail(e, OPS_NO_VIRT, NULL,
 				"this machine cannot run VMs: no usable SVM or VMX (%s)",
 				host.virt_reason[0] ? host.virt_reason : "no reason given");
-	taken = promised + HOST_RESERVE_PAGES;
+	taken = promised + HOST_RESERVE_PAGES + vms_owed_pages();
 	spare = host.mem_free > taken ? host.mem_free - taken : 0;
 	if (run->ram_pages + overhead > spare)
 		return ops_fail(e, OPS_NO_MEMORY, "memory",
@@ -231,18 +231,13 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 		return -1;
 	run->config = config;
 	devices_layout(&run->vm->spec, run->config);
-	if (io_pages &&
-	    attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e))
-		return -1;
-	return 0;
+	return attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e);
 }
 
-/* ---- disks and NICs ---- */
+/* ---- balloon, disks and NICs ---- */
 
 static int io_make(struct vm_run *run, struct ops_error *e)
 {
-	if (!devices_io_pages(&run->vm->spec))
-		return 0;
 	run->io = vmio_make();
 	return run->io ? 0 : ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 }
@@ -250,23 +245,21 @@ static int io_make(struct vm_run *run, struct ops_error *e)
 /* The next part of the guest's memory, for drives and networks to reach. *done: all of it. */
 static int io_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 {
-	uint64_t mem;
 	int r = 0;
 
 	if (!run->mem)
-		r = guest_mem_make(run->ram_pages, &run->mem);
+		r = guest_mem_make(run->ram_pages, run->hv_vm, &run->mem);
 	if (r == 0)
-		r = hv_vm_slot(run->hv_vm, HV_SLOT_RAM, &mem);
-	if (r)
-		return ops_fail_hv(e, r, "mapping the VM's memory");
-	r = guest_mem_step(run->mem, (uint32_t)mem, done);
-	hv_handle_close((uint32_t)mem);
+		r = guest_mem_step(run->mem, done);
 	if (r)
 		return ops_fail_hv(e, r, "mapping the VM's memory");
 	if (!*done)
 		return 0;
 	vmio_open(run->io, run->area, run->mem);
 	run->mem = NULL;
+	run->balloon = balloon_make(run->io);
+	if (!run->balloon)
+		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 	return networks_attach(run->vm, e);
 }
 
@@ -288,8 +281,7 @@ static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_e
 	if (r)
 		return ops_fail_hv(e, r, "making the VM's device program");
 	run->prog = (uint32_t)prog;
-	if (run->io)
-		vmio_vmm(run->io, run->prog);
+	vmio_vmm(run->io, run->prog);
 	return 0;
 }
 
@@ -372,14 +364,14 @@ static void run_step(void *ctx)
 	}
 	if (r == 0 && !run->status)
 		r = attach_all(run, &e);
-	if (r == 0 && run->io && !vmio_mem(run->io)) {
+	if (r == 0 && !vmio_mem(run->io)) {
 		r = io_open_step(run, &done, &e);
 		if (r == 0 && !done) {
 			loop_defer(&run->job);
 			return;
 		}
 	}
-	if (r == 0 && run->io) {
+	if (r == 0) {
 		r = vmdisks_open_step(run, &done, &e);
 		if (r == 0 && !done)
 			return; /* the job comes again */
@@ -474,10 +466,8 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 		return ops_fail_hv(e, r, "taking over the VM");
 	if (!run->prog)
 		return start_vmm(run, e); /* it died while nobody looked */
-	if (run->io) {
-		vmio_vmm(run->io, run->prog);
-		vmio_look(run->io);
-	}
+	vmio_vmm(run->io, run->prog);
+	vmio_look(run->io);
 	/* Of a command that it may not have been told of. It may be dying just now: that is told to this instance. */
 	(void)hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
 	return 0;
@@ -488,8 +478,6 @@ static int io_take_over(struct vm_run *run, struct ops_error *e)
 	uint64_t pages = devices_io_pages(&run->vm->spec);
 	bool done = false;
 
-	if (!pages)
-		return 0;
 	run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
 	if (!run->area)
 		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
@@ -534,8 +522,7 @@ int run_revive(struct vm *vm, struct ops_error *e)
 	oldest = &run->deaths[run->n_deaths % RUN_DEATHS];
 	hv_handle_close(run->prog);
 	run->prog = 0;
-	if (run->io)
-		vmio_vmm(run->io, 0);
+	vmio_vmm(run->io, 0);
 	if (!run_no_budget && run->n_deaths >= RUN_DEATHS && now - *oldest < RUN_DEATHS_NS)
 		return ops_fail(e, OPS_INTERNAL, NULL, "it died %u times within a minute",
 				RUN_DEATHS);
@@ -605,4 +592,14 @@ void run_command(struct vm_run *run, uint32_t command)
 	__atomic_store_n(&run->config->command_seq, run->config->command_seq + 1, __ATOMIC_RELEASE);
 	/* Fails only when the vmm is dead, and then its death is being reported. */
 	hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
+}
+
+void run_target(struct vm_run *run)
+{
+	if (!run->config)
+		return; /* it is being prepared: the configuration will say so */
+	run->config->balloon_pages = devices_balloon_pages(&run->vm->spec);
+	__atomic_store_n(&run->config->balloon_changes, run->config->balloon_changes + 1,
+			 __ATOMIC_RELEASE);
+	vmio_tell(run->io);
 }

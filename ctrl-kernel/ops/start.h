@@ -33,8 +33,9 @@ struct vm_run {
 	uint64_t ram_pages, mapped_pages;
 	uint64_t promised_pages;           /* of its RAM: passed the check, not yet taken */
 	struct vmm_config *config;         /* [owns] mapping */
-	void *area;                        /* [owns] mapping of the I/O area; NULL: it needs none */
-	struct vmio *io;                   /* [owns] what is behind it; the same */
+	void *area;                        /* [owns] mapping of the I/O area; NULL: not made yet */
+	struct vmio *io;                   /* [owns] what is behind it */
+	struct balloon *balloon;           /* [borrows] io's */
 	struct guest_mem *mem;             /* [owns] until io has it */
 	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's */
 	/* vmdisks.h: */
@@ -73,6 +74,7 @@ int run_revive(struct vm *vm, struct ops_error *e) MUST_CHECK;
 /* A consistent enough copy of what the vmm says, made safe to print. */
 void run_status(const struct vm_run *run, struct vmm_status *out);
 void run_command(struct vm_run *run, uint32_t command);
+void run_target(struct vm_run *run); /* spec.memory_target has changed: the guest is told */
 /* A piece of the VM's memory, or its survivor pages, mapped here for a moment: rt_mem_unmap. NULL: no room. */
 void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uint64_t pages,
 	      uint32_t prot);

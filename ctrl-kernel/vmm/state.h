@@ -25,7 +25,7 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 5u
+#define STATE_VERSION 6u
 
 #define PCI_SLOTS 16u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
@@ -119,6 +119,7 @@ struct vmm_state {
 	struct rtc_state rtc;
 	struct pci_state pci;
 	struct virtio_state virtio;
+	uint64_t balloon_actual; /* virtio/balloon.c: the register; any 32 bits */
 };
 _Static_assert(sizeof(struct vmm_status) <= 4096, "status page");
 _Static_assert(sizeof(struct vmm_state) <= (VMM_SURVIVOR_PAGES - 1) * 4096, "survivor pages");

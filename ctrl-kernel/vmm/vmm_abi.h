@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define VMM_CONFIG_VERSION 4u
+#define VMM_CONFIG_VERSION 5u
 #define VMM_MODULES_MAX 8u
 #define VMM_CMDLINE_MAX 2048u
 #define VMM_CONFIG_PAGES 2u
@@ -32,7 +32,7 @@ enum vmm_event {
 	VMM_EVENT_STATE = 2,
 	VMM_EVENT_COMMAND = 3,
 	VMM_EVENT_IO =
-		4, /* something in the I/O area is done, or disks[], nics[] below have changed */
+		4, /* something in the I/O area is done, or disks[], nics[], balloon below have changed */
 };
 
 struct vmm_image {
@@ -100,8 +100,10 @@ struct vmm_config {
 	uint64_t epoch_at_zero_ns; /* UTC ns at monotonic 0, for the RTC */
 	uint32_t command_seq;      /* ctrl raises it after writing command */
 	uint32_t command;          /* enum vmm_command, and a seed */
-	uint32_t io_pages;         /* of the I/O area; 0: the VM has none */
+	uint32_t io_pages;         /* of the I/O area, whose first page is the balloon's */
 	uint32_t reserved;
+	uint32_t balloon_pages; /* 4 KiB, that the guest is to give back */
+	uint32_t balloon_changes;
 	struct vmm_disk disks[VMM_DISKS_MAX];
 	struct vmm_nic nics[VMM_NICS_MAX];
 	char cmdline[VMM_CMDLINE_MAX];

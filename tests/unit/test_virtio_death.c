@@ -2,6 +2,7 @@
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c

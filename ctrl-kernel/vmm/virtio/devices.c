@@ -3,6 +3,7 @@
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
 #include "ctrl-kernel/rt/fmt.h"
+#include "ctrl-kernel/vmm/virtio/balloon.h"
 #include "ctrl-kernel/vmm/virtio/blk.h"
 #include "ctrl-kernel/vmm/virtio/net.h"
 #include "ctrl-kernel/vmm/virtio/rng.h"
@@ -20,6 +21,7 @@ void virtio_attach(struct vm *vm)
 {
 	rng_seed();
 	add(vm, SLOT_RNG, &rng_ops);
+	add(vm, BALLOON_SLOT, &balloon_ops);
 	for (unsigned i = 0; i < VMM_DISKS_MAX; i++)
 		if (vm->config->disks[i].present)
 			add(vm, BLK_SLOT + i, &blk_ops);
