@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/restore.h"
 #include "ctrl-kernel/ops/save.h"
@@ -367,6 +368,7 @@ static uint32_t bit_for(loop_fn fn)
 
 void vms_init(void)
 {
+	host_memory_owed(vms_owed_pages);
 	bits.state = bit_for(on_state);
 	bits.console = bit_for(on_console);
 	bits.death = bit_for(on_death);

@@ -90,6 +90,9 @@ static int cut_range(struct release *r, unsigned i)
 /* Locks: vm->lock, npt_lock, mem->lock. */
 static int release(struct release *r)
 {
+	/* A vmm that is about to be taken apart is read by that (crash.c). It cannot begin to die while it stands still. */
+	if (r->vmm && __atomic_load_n(&r->vmm->dying, __ATOMIC_ACQUIRE))
+		return -HVE_BUSY;
 	if (r->mem->mapped != each_place(r, NULL))
 		return -HVE_BUSY;
 	while (r->cut < r->n && cut_range(r, r->cut) == 0)

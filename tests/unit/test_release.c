@@ -380,6 +380,9 @@ static void test_refused(void **state)
 	vm.notify.vmm = NULL;
 	assert_int_equal(release(0, 1), -HVE_BUSY);
 	vm.notify.vmm = there_was;
+	vmm.dying = true;
+	assert_int_equal(release(0, 1), -HVE_BUSY);
+	vmm.dying = false;
 	vm.dead = true;
 	assert_int_equal(release(0, 1), -HVE_STATE);
 	vm.dead = false;
