@@ -298,12 +298,15 @@ static int fill(struct mem *m, uint64_t page_off, uint64_t reserve, hpa_t *hpa)
 
 int mem_fill(struct mem *m, uint64_t page_off, uint64_t reserve, hpa_t *hpa)
 {
-	uint64_t run;
-	int err;
+	struct pt_entry e;
+	int err = 0;
 
 	spin_lock(&m->lock);
-	err = lookup(m, page_off, hpa, &run);
-	if (err == -HVE_NOENT)
+	if (page_off >= m->pages)
+		err = -HVE_INVAL;
+	else if (pt_lookup(&m->frames, page_off << PAGE_SHIFT, &e))
+		*hpa = e.hpa + ((page_off << PAGE_SHIFT) - e.va);
+	else
 		err = fill(m, page_off, reserve, hpa);
 	spin_unlock(&m->lock);
 	return err;

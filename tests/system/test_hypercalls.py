@@ -50,7 +50,7 @@ def test_cost_and_shares():
 
 @pytest.mark.parametrize("model", ["ryzen", "corei7_skylake_x"])
 def test_on_bochs(model):
-    """Stricter CPUs, whose translations stay until they are flushed. As far as the guests that spin with interrupts off, which Bochs 2.7 never leaves again."""
+    """Stricter CPUs. As far as the guests that spin with interrupts off, which Bochs 2.7 never leaves again."""
     with BochsHost("", image=BUILD / "hv-hctest.elf", net=False, model=model) as h:
         h.serial.wait(r"TSC ticks.*\n", 150)
         h.serial.wait(r"memory was given back\n", 60)
