@@ -33,9 +33,9 @@ void fdb_free(struct fdb *f)
 	f->room = f->reserved = 0;
 }
 
-int fdb_reserve(struct fdb *f, struct fdb_owner *o, unsigned limit)
+int fdb_reserve(struct fdb *f, struct fdb_owner *o, unsigned given, unsigned limit)
 {
-	unsigned need = f->reserved + limit + 1;
+	unsigned need = f->reserved + given + limit;
 	struct fdb_entry *more;
 
 	if (need >= FDB_END)
@@ -51,7 +51,7 @@ int fdb_reserve(struct fdb *f, struct fdb_owner *o, unsigned limit)
 		}
 	}
 	f->reserved = need;
-	*o = (struct fdb_owner){.limit = limit};
+	*o = (struct fdb_owner){.limit = limit, .reserved = given + limit};
 	return 0;
 }
 
@@ -89,7 +89,7 @@ static void drop_where(struct fdb *f, const struct fdb_owner *o, bool old_only, 
 void fdb_forget(struct fdb *f, struct fdb_owner *o)
 {
 	drop_where(f, o, false, 0);
-	f->reserved -= o->limit + 1;
+	f->reserved -= o->reserved;
 }
 
 static uint16_t *find(struct fdb *f, const uint8_t mac[6], uint16_t vid)

@@ -15,9 +15,9 @@
 #define FDB_AGE_S 300u
 #define FDB_BUCKETS 1024u
 
-struct fdb_owner { /* a port */
-	unsigned learned, limit;
-	uint32_t swept_s; /* when its old ones were looked for last */
+struct fdb_owner {                         /* a port */
+	unsigned learned, limit, reserved; /* reserved: of the table's room */
+	uint32_t swept_s;                  /* when its old ones were looked for last */
 };
 
 struct fdb_entry {
@@ -39,10 +39,10 @@ struct fdb {
 
 void fdb_init(struct fdb *f, uint32_t secret);
 void fdb_free(struct fdb *f);
-/* Makes room for a port's own address and `limit` learned ones. 0, or -1: no memory. */
-int fdb_reserve(struct fdb *f, struct fdb_owner *o, unsigned limit) MUST_CHECK;
+/* Makes room for `given` of a port's own addresses (one in two VLANs is two) and `limit` learned ones. 0, or -1: no memory. */
+int fdb_reserve(struct fdb *f, struct fdb_owner *o, unsigned given, unsigned limit) MUST_CHECK;
 void fdb_forget(struct fdb *f, struct fdb_owner *o); /* all of it, its room too */
-/* The port's own. 0, or -1: another port was given it. Once a port. */
+/* One of the port's own. 0, or -1: it was given to a port before. */
 int fdb_give(struct fdb *f, struct fdb_owner *o, const uint8_t mac[6], uint16_t vid) MUST_CHECK;
 enum fdb_learned { FDB_KNOWN, FDB_LEARNED, FDB_FULL, FDB_ANOTHERS /* was given to another port */ };
 enum fdb_learned fdb_learn(struct fdb *f, struct fdb_owner *o, const uint8_t mac[6], uint16_t vid,

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/dns.h"
 #include "net/nat_packet.h"
 
 #define DHCP_SERVER 67u
 #define DHCP_CLIENT 68u
-#define DNS_PORT 53u
 #define ARP_REQUEST 1u
 #define ARP_REPLY 2u
 #define NS_PER_S 1000000000ull
@@ -20,11 +20,13 @@ struct neighbour {
 };
 
 struct nat {
+	struct vswitch *sw; /* [borrows] */
 	struct switch_port port;
 	struct nat_config config;
 	uint32_t mask;
 	uint8_t mac[6];
 	struct dhcpd dhcpd;
+	struct dns_table dns;
 	struct nat_stats stats;
 	struct neighbour neighbours[NAT_HOSTS_MAX]; /* by the host part of their addresses */
 	struct nat *next;
@@ -182,13 +184,55 @@ static void out(struct nat *n, struct nat_view *v, const struct nat_host *host, 
 	nat_host_send(v->packet, v->bytes);
 }
 
+static bool is_whole_udp(const struct nat_view *v)
+{
+	return v->protocol == NAT_UDP && packet_get16(v->payload + 4) == v->payload_bytes;
+}
+
+/* A question that is carried on; the answer is to come in one piece. */
+static bool dns_out(struct nat *n, struct nat_view *v)
+{
+	struct dns_message m;
+
+	if (!is_whole_udp(v) || !dns_query(v->payload + 8, v->payload_bytes - 8, &m))
+		return false;
+	if (m.bytes > DNS_BYTES_MAX) {
+		m.bytes = DNS_BYTES_MAX;
+		nat_set_data16(v, m.bytes_at, m.bytes);
+	}
+	return dns_ask(&n->dns, v->source, v->source_port, &m, now_s());
+}
+
+static bool dns_in(struct nat *n, const struct nat_flow *f, const struct nat_view *v)
+{
+	size_t bytes = v->payload_bytes - 8;
+	struct dns_message m;
+
+	return is_whole_udp(v) && dns_answer(v->payload + 8, bytes, &m) &&
+	       dns_answered(&n->dns, f->ends.guest, f->ends.guest_port, &m, bytes, now_s());
+}
+
+static void refuse_tcp(struct nat *n, const struct nat_view *v)
+{
+	uint8_t reset[NAT_RESET_BYTES];
+
+	n->stats.dns_refused++;
+	if (nat_make_reset(v, reset))
+		to_guest(n, v->source, reset, sizeof(reset));
+}
+
 static void route(struct nat *n, struct nat_view *v)
 {
 	struct nat_host host;
 	uint32_t remote = v->dest;
+	bool dns = v->dest == n->config.gateway && v->dest_port == DNS_PORT;
 
+	if (dns && v->protocol == NAT_TCP) {
+		refuse_tcp(n, v);
+		return;
+	}
 	nat_host(&host);
-	if (v->dest == n->config.gateway && v->dest_port == DNS_PORT && v->protocol != NAT_ICMP)
+	if (dns)
 		remote = n->config.dns ? n->config.dns : host.dns;
 	if (!host.ip || forbidden(n, remote, &host)) {
 		n->stats.refused++;
@@ -202,6 +246,11 @@ static void route(struct nat *n, struct nat_view *v)
 		n->stats.dropped++;
 		return;
 	}
+	if (dns && !dns_out(n, v)) {
+		n->stats.dns_refused++;
+		return;
+	}
+	n->stats.dns_queries += dns;
 	out(n, v, &host, remote);
 }
 
@@ -283,6 +332,13 @@ static void in(struct nat_flow *f, struct nat_view *v)
 {
 	struct nat *n = f->ends.net;
 
+	if (f->seen_as) {
+		if (!dns_in(n, f, v)) {
+			n->stats.dns_unasked++;
+			return;
+		}
+		n->stats.dns_answers++;
+	}
 	nat_flow_touch(f, v->tcp_flags, false, now_s());
 	if (!nat_hop(v)) {
 		n->stats.dropped++;
@@ -367,6 +423,19 @@ static void make_mac(struct nat *n, uint32_t gateway)
 	packet_put32(n->mac + 2, gateway);
 }
 
+/* Its address is nobody else's. */
+static bool plug(struct nat *n)
+{
+	n->port.config = (struct switch_port_config){
+		.has_mac = true, .vid = n->config.vid, .n_addrs = 1, .addrs = {{.version = 4}}};
+	packet_put32(n->port.config.addrs[0].ip, n->config.gateway);
+	memcpy(n->port.config.mac, n->mac, 6);
+	if (switch_plug(n->sw, &n->port) != SWITCH_OK)
+		return false;
+	n->port.up = true;
+	return true;
+}
+
 struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp_lease *leases,
 		     uint32_t secret)
 {
@@ -384,22 +453,27 @@ struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp
 	configure(n, c);
 	n->port.ops = &ops;
 	n->port.own = n;
-	n->port.config = (struct switch_port_config){.has_mac = true, .vid = c->vid};
-	memcpy(n->port.config.mac, n->mac, 6);
-	if (switch_plug(sw, &n->port) != SWITCH_OK) {
+	n->sw = sw;
+	if (!plug(n)) {
 		free(n);
 		return NULL;
 	}
-	n->port.up = true;
 	n->next = gateways;
 	gateways = n;
 	return n;
 }
 
-void nat_change(struct nat *n, const struct nat_config *c)
+bool nat_change(struct nat *n, const struct nat_config *c)
 {
+	bool moves = c->gateway != n->config.gateway || c->vid != n->config.vid;
+
 	nat_flows_drop(flows, n);
 	configure(n, c);
+	if (!moves)
+		return true;
+	switch_unplug(&n->port);
+	make_mac(n, c->gateway);
+	return plug(n);
 }
 
 void nat_close(struct nat *n)
@@ -416,6 +490,13 @@ void nat_close(struct nat *n)
 		return;
 	nat_flows_free(flows);
 	flows = NULL;
+}
+
+bool nat_leased(const void *nat, const uint8_t mac[6], uint32_t ip)
+{
+	const struct dhcp_lease *l = dhcpd_holder(&((const struct nat *)nat)->dhcpd, ip, now_s());
+
+	return l && memcmp(l->mac, mac, 6) == 0;
 }
 
 const struct dhcpd *nat_dhcpd(const struct nat *n)

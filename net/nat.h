@@ -10,6 +10,8 @@
  * Guests reach neither the host itself nor each other's networks this way. IPv4 only; fragments, multicast and broadcast are
  * not carried; TTL counts down, but nobody is told when it ends. The DHCP server answers for the port's own MAC only.
  *
+ * Of what goes to and comes from the DNS server only what is in order is carried (net/dns.h); over TCP nothing.
+ *
  * One thread: the loop. net/nat_host.c is between this and lwIP.
  */
 #ifndef NET_NAT_H
@@ -44,6 +46,9 @@ struct nat_config {   /* addresses in host order */
 struct nat_stats {
 	uint64_t sent, received, dropped, fragments,
 		refused; /* refused: to the host, or where nobody may send */
+	uint64_t dns_queries, dns_answers;
+	uint64_t dns_refused; /* to port 53 of the gateway, and no query; or too many of them */
+	uint64_t dns_unasked; /* from the resolver, and no answer to what was asked */
 };
 
 struct nat;
@@ -52,8 +57,11 @@ struct nat;
  * secret: of hash tables. NULL: no memory, or no port free. */
 struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp_lease *leases,
 		     uint32_t secret);
-void nat_change(struct nat *n, const struct nat_config *c);
+/* False: its new address or VLAN cannot be had (another port's MAC or address); then it is in no network. */
+bool nat_change(struct nat *n, const struct nat_config *c) MUST_CHECK;
 void nat_close(struct nat *n);
+/* switch_leased_fn of a gateway. */
+bool nat_leased(const void *nat, const uint8_t mac[6], uint32_t ip);
 const struct dhcpd *nat_dhcpd(const struct nat *n);
 const struct nat_stats *nat_stats(const struct nat *n);
 const struct switch_port *nat_port(const struct nat *n);

@@ -20,6 +20,11 @@ enum ip {
 #define TTL_NEW 64u
 #define INNER_BYTES 8u /* of a transport header, that an ICMP error has at least (RFC 792) */
 
+#define TCP_FIN 1u
+#define TCP_SYN 2u
+#define TCP_RST 4u
+#define TCP_ACK 16u
+
 enum icmp {
 	ICMP_ECHO_REPLY = 0,
 	ICMP_UNREACHABLE = 3,
@@ -206,6 +211,58 @@ void nat_set_inner_source(struct nat_view *v, struct nat_view *inner, uint32_t i
 	packet_put16(v->payload + 2, 0);
 	packet_put16(v->payload + 2,
 		     checksum_end(checksum_add(0, v->payload, v->payload_bytes, false)));
+}
+
+/* The sum counts words: a value at an odd place lies in two of them. */
+void nat_set_data16(struct nat_view *v, size_t at, uint16_t value)
+{
+	uint8_t *field = v->payload + 8 + at, *sum = transport_sum(v), none[2] = {0};
+	bool odd = at & 1;
+	uint8_t *words = field - odd;
+
+	sum = sum ? sum : none;
+	if (odd) {
+		change16(sum, words, (uint16_t)(words[0] << 8 | value >> 8));
+		change16(sum, words + 2, (uint16_t)((value & 0xff) << 8 | words[3]));
+	} else {
+		change16(sum, words, value);
+	}
+	if (sum != none && packet_get16(sum) == 0)
+		packet_put16(sum, 0xffff);
+}
+
+bool nat_make_reset(const struct nat_view *v, uint8_t out[NAT_RESET_BYTES])
+{
+	const uint8_t *in = v->payload;
+	size_t header = (in[12] >> 4) * 4u;
+	uint8_t *tcp = out + IPV4_HEADER_LEN;
+	uint32_t sum = NAT_TCP + 20; /* the pseudo-header: protocol and length */
+
+	if (v->protocol != NAT_TCP || (v->tcp_flags & TCP_RST) || header > v->payload_bytes)
+		return false;
+	memset(out, 0, NAT_RESET_BYTES);
+	out[0] = 0x45;
+	packet_put16(out + IP_LENGTH, NAT_RESET_BYTES);
+	out[IP_TTL] = TTL_NEW;
+	out[IP_PROTOCOL] = NAT_TCP;
+	packet_put32(out + IP_SOURCE, v->dest);
+	packet_put32(out + IP_DEST, v->source);
+	ip_sum(out, IPV4_HEADER_LEN);
+	packet_put16(tcp, v->dest_port);
+	packet_put16(tcp + 2, v->source_port);
+	tcp[12] = 0x50;
+	tcp[13] = TCP_RST;
+	if (v->tcp_flags & TCP_ACK) {
+		memcpy(tcp + 4, in + 8, 4);
+	} else {
+		tcp[13] |= TCP_ACK;
+		packet_put32(tcp + 8, packet_get32(in + 4) + (uint32_t)(v->payload_bytes - header) +
+					      !!(v->tcp_flags & TCP_SYN) +
+					      !!(v->tcp_flags & TCP_FIN));
+	}
+	sum = checksum_add(sum, out + IP_SOURCE, 8, false);
+	packet_put16(tcp + 16, checksum_end(checksum_add(sum, tcp, 20, false)));
+	return true;
 }
 
 void nat_make_udp(uint8_t *packet, size_t bytes, uint32_t from, uint16_t from_port, uint32_t to,

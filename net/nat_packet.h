@@ -12,6 +12,7 @@
 
 #include "ctrl-kernel/rt/rt.h"
 
+#define NAT_RESET_BYTES 40u /* IPv4 and TCP without options */
 #define NAT_UDP_HEADERS 28u /* IPv4 without options, UDP */
 
 struct nat_view {
@@ -44,6 +45,10 @@ bool nat_make_echo_reply(struct nat_view *v) MUST_CHECK;
 /* The beginning of the packet that an error is about; false: there is not enough of it. */
 bool nat_inner(const struct nat_view *v, struct nat_view *inner) MUST_CHECK;
 void nat_set_inner_source(struct nat_view *v, struct nat_view *inner, uint32_t ip, uint16_t port);
+/* Another 16-bit value at byte `at` of the transport's data, behind its header of 8 bytes (UDP). There are 3 more bytes behind it. */
+void nat_set_data16(struct nat_view *v, size_t at, uint16_t value);
+/* The answer to a TCP segment that nobody wants (RFC 9293, 3.10.7.1). False: it wants none itself. */
+bool nat_make_reset(const struct nat_view *v, uint8_t out[NAT_RESET_BYTES]) MUST_CHECK;
 /* The headers in front of `bytes` that are there already. */
 void nat_make_udp(uint8_t *packet, size_t bytes, uint32_t from, uint16_t from_port, uint32_t to,
 		  uint16_t to_port);

@@ -9,6 +9,7 @@
 
 #define ARP_SENDER_MAC 8u /* RFC 826 */
 #define ARP_SENDER_IP 14u
+#define ARP_TARGET_IP 24u
 #define IPV4_SOURCE 12u
 #define IPV6_NEXT 6u
 #define IPV6_SOURCE 8u
@@ -41,41 +42,123 @@ static bool is_zero(const uint8_t *at, unsigned n)
 	return true;
 }
 
-static bool has_version(const struct switch_port_config *c, uint8_t version)
+/* Behind extension headers there may be anything but neighbour discovery; of what cannot be seen to its end, nothing. */
+static bool extensions_ok(const uint8_t *at, uint32_t bytes, uint8_t next)
 {
-	for (unsigned i = 0; i < c->n_addrs; i++)
-		if (c->addrs[i].version == version)
+	for (unsigned i = 0; i < EXTENSIONS_MAX; i++) {
+		uint32_t len;
+
+		if (next == PROTOCOL_ICMPV6)
+			return bytes >= 1 && !is_nd(at[0]);
+		if (next == EXTENSION_FRAGMENT)
+			return true; /* receivers take no neighbour discovery in fragments (RFC 6980) */
+		if (next != EXTENSION_HOP_BY_HOP && next != EXTENSION_ROUTING &&
+		    next != EXTENSION_DESTINATION)
 			return true;
+		len = bytes >= 8 ? (at[1] + 1u) * 8 : UINT32_MAX;
+		if (len >= bytes)
+			return false;
+		next = at[0];
+		at += len;
+		bytes -= len;
+	}
 	return false;
 }
 
-static bool may_use(const struct switch_port_config *c, uint8_t version, const uint8_t *ip)
+/* RFC 4291, appendix A: the address that a host makes of its MAC. */
+static bool is_link_local_of(const uint8_t mac[6], const uint8_t ip[16])
 {
-	unsigned n = version == 4 ? 4 : 16;
+	const uint8_t made[16] = {
+		0xfe,   0x80,  [8] = (uint8_t)(mac[0] ^ 2), mac[1], mac[2], 0xff, 0xfe, mac[3],
+		mac[4], mac[5]};
 
+	return memcmp(ip, made, sizeof(made)) == 0;
+}
+
+static bool may_use(const struct switch_port_config *c, const struct ipaddr *a)
+{
 	for (unsigned i = 0; i < c->n_addrs; i++)
-		if (c->addrs[i].version == version && memcmp(c->addrs[i].ip, ip, n) == 0)
+		if (ipaddr_same(&c->addrs[i], a))
 			return true;
-	return false;
+	if (a->version == 6)
+		return is_link_local_of(c->mac, a->ip);
+	return c->leased && c->leased(c->leased_ctx, c->mac, packet_get32(a->ip));
 }
 
-static bool arp_ok(const struct switch_port_config *c, const uint8_t *arp, uint32_t bytes)
+/* ---- which addresses are said to be the sender's ---- */
+
+static void say(struct spoof_said *s, uint8_t version, const uint8_t *ip, bool source)
 {
-	if (bytes < ARP_LEN || memcmp(arp + ARP_SENDER_MAC, c->mac, 6) != 0)
-		return false;
-	/* 0.0.0.0: a probe (RFC 5227). */
-	return !has_version(c, 4) || is_zero(arp + ARP_SENDER_IP, 4) ||
-	       may_use(c, 4, arp + ARP_SENDER_IP);
+	struct ipaddr *a = &s->addr[s->n].addr;
+
+	*a = (struct ipaddr){.version = version};
+	memcpy(a->ip, ip, version == 4 ? 4 : 16);
+	s->addr[s->n++].source = source;
 }
 
-static bool ipv4_ok(const struct switch_port_config *c, const uint8_t *ip, uint32_t bytes)
+/* A probe (RFC 5227) has no sender's address yet: it says that it will have what it asks for. */
+static void arp_says(struct spoof_said *s, const uint8_t *arp, uint32_t bytes)
 {
-	if (bytes < IPV4_HEADER_LEN)
-		return false;
-	/* 0.0.0.0: who asks for an address (DHCP). */
-	return !has_version(c, 4) || is_zero(ip + IPV4_SOURCE, 4) ||
-	       may_use(c, 4, ip + IPV4_SOURCE);
+	if (bytes >= ARP_LEN)
+		say(s, 4, arp + (is_zero(arp + ARP_SENDER_IP, 4) ? ARP_TARGET_IP : ARP_SENDER_IP),
+		    false);
 }
+
+/* 0.0.0.0: who asks for an address (DHCP). */
+static void ipv4_says(struct spoof_said *s, const uint8_t *ip, uint32_t bytes)
+{
+	if (bytes >= IPV4_HEADER_LEN && !is_zero(ip + IPV4_SOURCE, 4))
+		say(s, 4, ip + IPV4_SOURCE, true);
+}
+
+static void ipv6_says(struct spoof_said *s, const uint8_t *ip, uint32_t bytes)
+{
+	const uint8_t *icmp = ip + IPV6_HEADER_LEN;
+	bool none;
+
+	if (bytes < IPV6_HEADER_LEN)
+		return;
+	none = is_zero(ip + IPV6_SOURCE, 16);
+	if (!none)
+		say(s, 6, ip + IPV6_SOURCE, true);
+	bytes -= IPV6_HEADER_LEN;
+	if (ip[IPV6_NEXT] != PROTOCOL_ICMPV6) {
+		s->hidden = !extensions_ok(icmp, bytes, ip[IPV6_NEXT]);
+		return;
+	}
+	if (bytes < ND_OPTIONS)
+		return;
+	/* Without a source it asks whether anybody has it, for itself (RFC 4862, 5.4.2). */
+	if (icmp[0] == ICMPV6_NEIGHBOUR_ADVERTISEMENT ||
+	    (icmp[0] == ICMPV6_NEIGHBOUR_SOLICITATION && none))
+		say(s, 6, icmp + ND_TARGET, false);
+	else if (icmp[0] == ICMPV6_NEIGHBOUR_SOLICITATION)
+		s->addr[0].source = false; /* it is remembered by who is asked */
+}
+
+void spoof_said(const struct packet *p, struct spoof_said *out)
+{
+	const uint8_t *payload = p->head + ETH_HEADER_LEN;
+	uint32_t bytes = p->head_bytes - ETH_HEADER_LEN;
+
+	out->hidden = false;
+	out->n = 0;
+	switch (packet_type(p)) {
+	case ETH_TYPE_ARP:
+		arp_says(out, payload, bytes);
+		return;
+	case ETH_TYPE_IPV4:
+		ipv4_says(out, payload, bytes);
+		return;
+	case ETH_TYPE_IPV6:
+		ipv6_says(out, payload, bytes);
+		return;
+	default:
+		return;
+	}
+}
+
+/* ---- form, and MAC addresses ---- */
 
 /* The option with a link-layer address says the port's own. */
 static bool nd_options_ok(const struct switch_port_config *c, const uint8_t *at, uint32_t bytes)
@@ -105,38 +188,12 @@ static bool nd_ok(const struct switch_port_config *c, const uint8_t *icmp, uint3
 	case ICMPV6_REDIRECT:
 		return false; /* it is no router */
 	case ICMPV6_NEIGHBOUR_SOLICITATION:
-		return bytes >= ND_OPTIONS &&
-		       nd_options_ok(c, icmp + ND_OPTIONS, bytes - ND_OPTIONS);
 	case ICMPV6_NEIGHBOUR_ADVERTISEMENT:
 		return bytes >= ND_OPTIONS &&
-		       (!has_version(c, 6) || may_use(c, 6, icmp + ND_TARGET)) &&
 		       nd_options_ok(c, icmp + ND_OPTIONS, bytes - ND_OPTIONS);
 	default:
 		return true;
 	}
-}
-
-/* Behind extension headers there may be anything but neighbour discovery; of what cannot be seen to its end, nothing. */
-static bool extensions_ok(const uint8_t *at, uint32_t bytes, uint8_t next)
-{
-	for (unsigned i = 0; i < EXTENSIONS_MAX; i++) {
-		uint32_t len;
-
-		if (next == PROTOCOL_ICMPV6)
-			return bytes >= 1 && !is_nd(at[0]);
-		if (next == EXTENSION_FRAGMENT)
-			return true; /* receivers take no neighbour discovery in fragments (RFC 6980) */
-		if (next != EXTENSION_HOP_BY_HOP && next != EXTENSION_ROUTING &&
-		    next != EXTENSION_DESTINATION)
-			return true;
-		len = bytes >= 8 ? (at[1] + 1u) * 8 : UINT32_MAX;
-		if (len >= bytes)
-			return false;
-		next = at[0];
-		at += len;
-		bytes -= len;
-	}
-	return false;
 }
 
 static bool ipv6_ok(const struct switch_port_config *c, const uint8_t *ip, uint32_t bytes,
@@ -146,8 +203,6 @@ static bool ipv6_ok(const struct switch_port_config *c, const uint8_t *ip, uint3
 
 	if (bytes < IPV6_HEADER_LEN)
 		return false;
-	if (has_version(c, 6) && !is_zero(ip + IPV6_SOURCE, 16) && !may_use(c, 6, ip + IPV6_SOURCE))
-		return false;
 	bytes -= IPV6_HEADER_LEN;
 	if (ip[IPV6_NEXT] != PROTOCOL_ICMPV6)
 		return extensions_ok(payload, bytes, ip[IPV6_NEXT]);
@@ -156,23 +211,36 @@ static bool ipv6_ok(const struct switch_port_config *c, const uint8_t *ip, uint3
 	return nd_ok(c, payload, bytes);
 }
 
-bool spoof_check(const struct switch_port_config *c, const struct packet *p)
+static bool form_ok(const struct switch_port_config *c, const struct packet *p)
 {
 	const uint8_t *payload = p->head + ETH_HEADER_LEN;
 	uint32_t bytes = p->head_bytes - ETH_HEADER_LEN;
 
-	if (!c->anti_spoof)
-		return true;
-	if (memcmp(p->head + 6, c->mac, 6) != 0)
-		return false;
 	switch (packet_type(p)) {
 	case ETH_TYPE_ARP:
-		return arp_ok(c, payload, bytes);
+		return bytes >= ARP_LEN && memcmp(payload + ARP_SENDER_MAC, c->mac, 6) == 0;
 	case ETH_TYPE_IPV4:
-		return ipv4_ok(c, payload, bytes);
+		return bytes >= IPV4_HEADER_LEN;
 	case ETH_TYPE_IPV6:
 		return ipv6_ok(c, payload, bytes, p->head_bytes == p->bytes);
 	default:
 		return true;
 	}
+}
+
+bool spoof_check(const struct switch_port_config *c, const struct packet *p)
+{
+	struct spoof_said said;
+
+	if (!c->anti_spoof)
+		return true;
+	if (memcmp(p->head + 6, c->mac, 6) != 0 || !form_ok(c, p))
+		return false;
+	if (!c->addrs_only)
+		return true;
+	spoof_said(p, &said);
+	for (unsigned i = 0; i < said.n; i++)
+		if (!may_use(c, &said.addr[i].addr))
+			return false;
+	return true;
 }

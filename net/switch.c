@@ -66,6 +66,24 @@ void switch_free(struct vswitch *sw)
 	fdb_free(&sw->fdb);
 }
 
+static unsigned vlans_of(const struct switch_port_config *c)
+{
+	return c->n_vids + !c->tagged_only;
+}
+
+/* Its MAC is its own in each of its VLANs. */
+static bool give(struct vswitch *sw, struct switch_port *port)
+{
+	const struct switch_port_config *c = &port->config;
+
+	if (!c->tagged_only && fdb_give(&sw->fdb, &port->learned, c->mac, c->vid))
+		return false;
+	for (unsigned i = 0; i < c->n_vids; i++)
+		if (fdb_give(&sw->fdb, &port->learned, c->mac, c->vids[i]))
+			return false;
+	return true;
+}
+
 enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 {
 	const struct switch_port_config *c = &port->config;
@@ -73,11 +91,15 @@ enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 
 	if (sw->n_ports >= SWITCH_PORTS_MAX)
 		return SWITCH_FULL;
-	if (fdb_reserve(&sw->fdb, &port->learned, c->learn))
+	if (fdb_reserve(&sw->fdb, &port->learned, c->has_mac ? vlans_of(c) : 0, c->learn))
 		return SWITCH_NO_MEMORY;
-	if (c->has_mac && fdb_give(&sw->fdb, &port->learned, c->mac, c->vid)) {
+	if (c->has_mac && !give(sw, port)) {
 		fdb_forget(&sw->fdb, &port->learned);
 		return SWITCH_MAC_TAKEN;
+	}
+	if (!claims_add(sw, port)) {
+		fdb_forget(&sw->fdb, &port->learned);
+		return SWITCH_ADDR_TAKEN;
 	}
 	bucket_init(&port->tx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
 	bucket_init(&port->rx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
@@ -94,6 +116,24 @@ enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 	return SWITCH_OK;
 }
 
+_Static_assert(sizeof(struct switch_counters) % sizeof(uint64_t) == 0, "each is a uint64_t");
+
+static void counters_add(struct switch_counters *to, const struct switch_counters *c)
+{
+	uint64_t *sum = (uint64_t *)to;
+	const uint64_t *n = (const uint64_t *)c;
+
+	for (unsigned i = 0; i < sizeof(*to) / sizeof(*sum); i++)
+		sum[i] += n[i];
+}
+
+void switch_total(const struct vswitch *sw, struct switch_counters *out)
+{
+	*out = sw->gone;
+	for (const struct switch_port *p = sw->ports; p; p = p->next)
+		counters_add(out, &p->counters);
+}
+
 void switch_unplug(struct switch_port *port)
 {
 	struct vswitch *sw = port->sw;
@@ -107,6 +147,8 @@ void switch_unplug(struct switch_port *port)
 	*at = port->next;
 	sw->n_ports--;
 	fdb_forget(&sw->fdb, &port->learned);
+	claims_drop(sw, port);
+	counters_add(&sw->gone, &port->counters);
 	port->sw = NULL;
 }
 
@@ -115,9 +157,21 @@ void switch_malformed(struct switch_port *port)
 	port->counters.tx_malformed++;
 }
 
+bool switch_in_vlan(const struct switch_port *port, uint16_t vid)
+{
+	const struct switch_port_config *c = &port->config;
+
+	if (c->trunk || (!c->tagged_only && c->vid == vid))
+		return true;
+	for (unsigned i = 0; i < c->n_vids; i++)
+		if (c->vids[i] == vid)
+			return true;
+	return false;
+}
+
 bool switch_tagged(const struct switch_port *port, const struct packet *p)
 {
-	return port->config.trunk && p->vid != port->config.vid;
+	return port->config.tagged_only || p->vid != port->config.vid;
 }
 
 /* ---- out ---- */
@@ -151,7 +205,7 @@ static bool allowed(const struct switch_port *from, const struct switch_port *to
 {
 	if (to == from || !to->up || (from->config.isolated && to->config.isolated))
 		return false;
-	return to->config.trunk || to->config.vid == p->vid;
+	return switch_in_vlan(to, p->vid);
 }
 
 static unsigned deliver(struct switch_port *to, const struct packet *p, uint64_t now_ns)
@@ -212,15 +266,16 @@ static bool is_station(const uint8_t mac[6])
 	return !(mac[0] & 1) && memcmp(mac, none, sizeof(none)) != 0;
 }
 
-/* The VLAN a frame is in; false: it may not be in that one. */
+/* The VLAN a frame is in; false: it may not be in that one, or not with that tag. */
 static bool classify(const struct switch_port *port, const struct packet *p, uint16_t *vid)
 {
-	if (p->vid == 0) {
-		*vid = port->config.vid;
-		return true;
-	}
-	*vid = p->vid;
-	return port->config.trunk && p->vid <= SWITCH_VID_MAX;
+	const struct switch_port_config *c = &port->config;
+
+	*vid = p->vid ? p->vid : c->vid;
+	if (p->vid == 0)
+		return !c->tagged_only;
+	return p->vid <= SWITCH_VID_MAX && (c->trunk || switch_tagged(port, p)) &&
+	       switch_in_vlan(port, p->vid);
 }
 
 static bool admit(struct switch_port *port, const struct packet *p, uint64_t now_ns)
@@ -271,6 +326,10 @@ unsigned switch_input(struct switch_port *port, const struct packet *p, uint64_t
 		return 0;
 	if (!classify(port, p, &vid)) {
 		port->counters.tx_vlan++;
+		return 0;
+	}
+	if (!claims_check(port, p, vid)) {
+		port->counters.tx_spoofed++;
 		return 0;
 	}
 	if (!learn(port, p, vid, now_ns))

@@ -23,12 +23,14 @@ fetch_kernel() {
 # Modules the initrd needs and Debian's kernel does not have built in, in the order of loading: the ACPI power button, virtio.
 modules="button evdev virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng
 	virtio_blk failover net_failover virtio_net virtio_balloon"
+# Those that are there and not loaded: VLANs.
+later="llc stp garp mrp 8021q"
 
 copy_modules() {
 	local name file
 	mkdir -p "$work/tree/lib/modules"
 	echo "$modules" >"$work/tree/lib/modules/order"
-	for name in $modules; do
+	for name in $modules $later; do
 		file=$(find "$work/kernel/lib/modules" -name "$name.ko*" | head -n 1)
 		[ -n "$file" ] || continue
 		case $file in

@@ -154,7 +154,8 @@ void api_content_put(struct api_call *call);
 struct job;
 void api_job_reply(struct api_call *call, unsigned status, const struct job *j); /* job_api.c */
 void api_metrics(struct api_call *call);                                         /* metrics.c */
-void api_pool_metrics(struct buf *b); /* pool_metrics.c */
+void api_pool_metrics(struct buf *b);    /* pool_metrics.c */
+void api_network_metrics(struct buf *b); /* network_metrics.c */
 void vm_write(struct out *o, const char *key, const struct vm *vm);
 extern const char *const exit_names[HV_EXIT_KINDS]; /* NULL: not a kind */
 

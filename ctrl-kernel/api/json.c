@@ -166,6 +166,24 @@ static bool decode_bool(const cJSON *item, void *to, const char *pointer,
 static bool decode_object(const cJSON *item, const struct json_object *object, bool partial,
 			  void *out, const char *pointer, struct json_errors *errors);
 
+static bool decode_element(const cJSON *item, const struct json_field *f, void *to,
+			   const char *pointer, struct json_errors *errors)
+{
+	switch (f->type) {
+	case JSON_OBJECTS:
+		return json_decode(item, f->object, to, pointer, errors);
+	case JSON_U32S:
+		return decode_u32(item, to, pointer, errors);
+	default:
+		return decode_string(item, f, to, pointer, errors);
+	}
+}
+
+static const char *elements(enum json_type type)
+{
+	return type == JSON_OBJECTS ? "objects" : type == JSON_U32S ? "integers" : "strings";
+}
+
 static bool decode_array(const cJSON *item, const struct json_field *f, void *base,
 			 const char *pointer, struct json_errors *errors)
 {
@@ -176,8 +194,7 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 	unsigned n = 0;
 
 	if (!cJSON_IsArray(item)) {
-		json_error_add(errors, pointer, "must be an array of %s",
-			       f->object ? "objects" : "strings");
+		json_error_add(errors, pointer, "must be an array of %s", elements(f->type));
 		return false;
 	}
 	memset(to, 0, f->max * f->size);
@@ -190,10 +207,7 @@ static bool decode_array(const cJSON *item, const struct json_field *f, void *ba
 			return false;
 		}
 		snprintf(where, sizeof(where), "%.80s/%u", pointer, n);
-		if (f->object)
-			ok &= json_decode(member, f->object, to + n * f->size, where, errors);
-		else
-			ok &= decode_string(member, f, to + n * f->size, where, errors);
+		ok &= decode_element(member, f, to + n * f->size, where, errors);
 		n++;
 	}
 	*count = n;
@@ -219,6 +233,7 @@ static bool decode_field(const cJSON *item, const struct json_field *f, bool par
 	case JSON_OBJECT:
 		return decode_object(item, f->object, partial, base, pointer, errors);
 	case JSON_STRINGS:
+	case JSON_U32S:
 	case JSON_OBJECTS:
 		return decode_array(item, f, base, pointer, errors);
 	}

@@ -21,6 +21,7 @@ enum json_type {
 	JSON_BOOL,   /* bool */
 	JSON_OBJECT, /* a struct described by object; its fields lie in the same struct as this one's */
 	JSON_STRINGS, /* an array of char[size], at most max; their number goes to count_offset */
+	JSON_U32S,    /* an array of uint32_t, likewise; size is theirs */
 	JSON_OBJECTS, /* an array of structs of `size` bytes, at most max; their number goes to count_offset */
 };
 

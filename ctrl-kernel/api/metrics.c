@@ -256,6 +256,7 @@ void api_metrics(struct api_call *call)
 	single(&b, "socle_images", "gauge", "Images.", n_images);
 	single(&b, "socle_image_bytes", "gauge", "Bytes in images.", image_bytes);
 	api_pool_metrics(&b);
+	api_network_metrics(&b);
 	vm_states(&b);
 	for (unsigned i = 0; i < ARRAY_SIZE(vm_metrics) && vm_first(); i++) {
 		family(&b, vm_metrics[i].name, vm_metrics[i].type, vm_metrics[i].help);

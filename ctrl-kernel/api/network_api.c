@@ -235,6 +235,10 @@ static void write_counters(struct out *o, const struct switch_port *p)
 
 	out_bool(o, "link", p->up);
 	out_u64(o, "vlan", p->config.vid);
+	out_array(o, "trunk");
+	for (unsigned i = 0; i < p->config.n_vids; i++)
+		out_u64(o, NULL, p->config.vids[i]);
+	out_close(o, ']');
 	out_u64(o, "addresses_learned", p->learned.learned);
 	out_object(o, "sent"); /* by whoever has the port */
 	out_u64(o, "frames", c->tx_frames);
@@ -280,6 +284,10 @@ static void write_nat_stats(struct out *o, const struct nat_stats *s)
 	out_u64(o, "refused", s->refused);
 	out_u64(o, "fragments", s->fragments);
 	out_u64(o, "dropped", s->dropped);
+	out_u64(o, "dns_queries", s->dns_queries);
+	out_u64(o, "dns_answers", s->dns_answers);
+	out_u64(o, "dns_refused", s->dns_refused);
+	out_u64(o, "dns_unasked", s->dns_unasked);
 	out_close(o, '}');
 }
 

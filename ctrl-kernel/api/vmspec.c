@@ -56,8 +56,13 @@ static const struct json_field nic_fields[] = {
 	{"network", JSON_STRING, true, NIC(network), 0, 0, NULL},
 	{"mac", JSON_STRING, false, NIC(mac), 0, 0, NULL},
 	{"vlan", JSON_U32, false, NIC(vlan), 0, 0, NULL},
+	{"trunk", JSON_U32S, false, offsetof(struct vm_nic, trunk), sizeof(uint32_t), NIC_TRUNK_MAX,
+	 offsetof(struct vm_nic, n_trunk), NULL},
+	{"tagged_only", JSON_BOOL, false, NIC(tagged_only), 0, 0, NULL},
 	{"isolated", JSON_BOOL, false, NIC(isolated), 0, 0, NULL},
 	{"anti_spoof", JSON_BOOL, false, NIC(anti_spoof), 0, 0, NULL},
+	{"addresses", JSON_STRINGS, false, offsetof(struct vm_nic, addresses), IPADDR_TEXT_MAX,
+	 NIC_ADDRESSES_MAX, offsetof(struct vm_nic, n_addresses), NULL},
 	{"limits", JSON_OBJECT, false, 0, 0, 0, 0, &nic_limit_object},
 };
 static const struct json_object nic_object = {nic_fields, ARRAY_SIZE(nic_fields)};
@@ -126,8 +131,17 @@ static void write_nic(struct out *o, const struct vm_nic *n)
 	out_str(o, "network", n->network);
 	out_str(o, "mac", n->mac);
 	out_u64(o, "vlan", n->vlan);
+	out_array(o, "trunk");
+	for (unsigned i = 0; i < n->n_trunk; i++)
+		out_u64(o, NULL, n->trunk[i]);
+	out_close(o, ']');
+	out_bool(o, "tagged_only", n->tagged_only);
 	out_bool(o, "isolated", n->isolated);
 	out_bool(o, "anti_spoof", n->anti_spoof);
+	out_array(o, "addresses");
+	for (unsigned i = 0; i < n->n_addresses; i++)
+		out_str(o, NULL, n->addresses[i]);
+	out_close(o, ']');
 	out_object(o, "limits");
 	out_u64(o, "bytes_per_s", n->bytes_per_s);
 	out_u64(o, "frames_per_s", n->frames_per_s);

@@ -158,7 +158,7 @@ struct filling { /* receive buffers, one after the other */
 	uint8_t place[IO_FRAME_BUFFERS];
 	uint32_t bytes[IO_FRAME_BUFFERS];
 	unsigned n_buffers;
-	bool merge;
+	bool merge, tagged;
 };
 
 static bool next_buffer(struct filling *f)
@@ -236,15 +236,17 @@ static bool header_room(struct filling *f)
 	return true;
 }
 
+/* Places count from the frame's first byte: a tag shifts them. */
 static void header_write(const struct filling *f, const struct packet *p)
 {
 	const struct packet_offload *o = &p->offload;
+	uint16_t tag = f->tagged ? ETH_TAG_LEN : 0;
 	struct net_header h = {.buffers = (uint16_t)f->n_buffers};
 	const char *from = (const char *)&h;
 
 	if (o->csum_wanted) {
 		h.flags = HEADER_CSUM_WANTED;
-		h.csum_start = o->csum_start;
+		h.csum_start = (uint16_t)(o->csum_start + tag);
 		h.csum_offset = o->csum_offset;
 	} else if (o->csum_good && (f->n->port.caps & PACKET_CAP_CSUM)) {
 		h.flags = HEADER_CSUM_GOOD;
@@ -252,7 +254,7 @@ static void header_write(const struct filling *f, const struct packet *p)
 	if (o->gso != PACKET_WHOLE) {
 		h.gso_type = o->gso;
 		h.gso_bytes = o->gso_bytes;
-		h.header_bytes = o->header_bytes;
+		h.header_bytes = (uint16_t)(o->header_bytes + tag);
 	}
 	for (unsigned i = 0; i < f->n_header; i++) {
 		memcpy((void *)(uintptr_t)f->header[i].data, from, f->header[i].len);
@@ -260,9 +262,20 @@ static void header_write(const struct filling *f, const struct packet *p)
 	}
 }
 
+static bool fill_head(struct filling *f, const struct packet *p)
+{
+	uint8_t tag[ETH_TAG_LEN];
+
+	if (!f->tagged)
+		return fill(f, p->head, p->head_bytes);
+	frame_tag(tag, (uint16_t)(p->pcp << 12 | p->vid));
+	return fill(f, p->head, ETH_ADDRS_LEN) && fill(f, tag, sizeof(tag)) &&
+	       fill(f, p->head + ETH_ADDRS_LEN, p->head_bytes - ETH_ADDRS_LEN);
+}
+
 static bool fill_all(struct filling *f, const struct packet *p)
 {
-	if (!header_room(f) || !fill(f, p->head, p->head_bytes))
+	if (!header_room(f) || !fill_head(f, p))
 		return false;
 	for (unsigned i = 0; i < p->n_rest; i++)
 		if (!fill(f, p->rest[i].data, p->rest[i].len))
@@ -290,6 +303,7 @@ static bool deliver(struct switch_port *port, const struct packet *p)
 	f.n = n;
 	f.n_segs = f.at = f.n_header = f.n_buffers = 0;
 	f.offset = 0;
+	f.tagged = switch_tagged(port, p);
 	f.merge = ioqueue_mode(&n->rx) & IO_NIC_MERGE;
 	if (fill_all(&f, p)) {
 		header_write(&f, p);

@@ -50,7 +50,7 @@ static void post(void *ctx)
 	if (io->closed)
 		free(io);
 	else if (io->prog) /* fails only when it is dead: the next one looks */
-		(void)hv_event_post(io->prog, 1ull << VMM_EVENT_IO);
+		loop_last_call(HVC_EVENT_POST, io->prog, 1ull << VMM_EVENT_IO, 0, 0);
 }
 
 struct vmio *vmio_make(void)

@@ -131,11 +131,51 @@ static void jobs_run(struct job_list *list)
 	}
 }
 
+static struct {
+	uint64_t number, a, b, c, d; /* number 0: none */
+} last_call;
+
+void loop_last_call_now(void)
+{
+	uint64_t number = last_call.number;
+
+	last_call.number = 0;
+	if (number)
+		(void)hv_raw(number, last_call.a, last_call.b, last_call.c, last_call.d, 0, 0);
+}
+
+void loop_last_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	bool same = a == last_call.a && b == last_call.b && c == last_call.c && d == last_call.d;
+
+	if (last_call.number == number && same)
+		return;
+	loop_last_call_now();
+	last_call.number = number;
+	last_call.a = a;
+	last_call.b = b;
+	last_call.c = c;
+	last_call.d = d;
+}
+
 static uint64_t next_deadline(void)
 {
 	if (jobs.first || last.first)
 		return 0;
 	return timers ? timers->deadline_ns : UINT64_MAX;
+}
+
+static uint64_t wait(uint64_t deadline_ns)
+{
+	uint64_t number = last_call.number;
+	struct hv_result r;
+
+	if (!number)
+		return hv_event_wait(deadline_ns);
+	last_call.number = 0;
+	r = hv_raw(number + HVC_THEN_WAIT, last_call.a, last_call.b, last_call.c, last_call.d, 0,
+		   deadline_ns);
+	return r.status == 0 ? r.value : hv_event_wait(deadline_ns);
 }
 
 static void bits_run(uint64_t word)
@@ -168,6 +208,6 @@ void loop_run(void)
 			jobs_run(&jobs);
 		if (last.first)
 			jobs_run(&last);
-		bits_run(hv_event_wait(next_deadline()));
+		bits_run(wait(next_deadline()));
 	}
 }

@@ -39,6 +39,11 @@ void loop_defer(struct loop_job *j);
  * must not wait for the next turn. */
 void loop_defer_last(struct loop_job *j);
 
+/* EVENT_POST, VCPU_RESUME, VM_MSI or VM_NOTIFY, together with the wait that ends this turn (HVC_THEN_WAIT), or before, when another one is
+ * asked for; the same twice in a row is made once. What it answers is not looked at. */
+void loop_last_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+void loop_last_call_now(void); /* if there is one */
+
 /* hv ends a program that does not come back to its loop for 3 s of CPU time. The turn that calls this (also the start,
  * before loop_run) has 20 s. */
 void loop_long_turn(void);

@@ -29,15 +29,41 @@ static void restart(void *unused)
 	hv_exit(0, words, sizeof(words) - 1);
 }
 
+#define UPGRADE_WORDS "upgrade"
+
+/* When the latest end but n of a control kernel was that counts; false: never, or forgotten. */
+static bool ended(unsigned n, uint64_t *when_ns)
+{
+	struct hv_crash crash;
+	uint64_t number = host_crash(0, &crash) ? crash.number : 0; /* the latest */
+
+	for (; number && host_crash(number, &crash); number--) {
+		if (crash.image != HV_IMAGE_CTRL || strcmp(crash.text, UPGRADE_WORDS) == 0)
+			continue;
+		*when_ns = crash.time_ns;
+		if (n-- == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One end too many would leave the host without a control kernel: nobody who asks for a new one wants that. */
 int control_restart(struct ops_error *e)
 {
-	(void)e;
+	uint64_t now = rt_now(), then;
+
+	if (!run_no_budget && ended(HV_CTRL_ENDS - 2, &then) && now - then <= HV_CTRL_ENDS_NS)
+		return ops_fail(e, OPS_BUSY, NULL,
+				"the control kernel has ended %u times within a minute, and the "
+				"host would be without one after another; try again in %u s",
+				HV_CTRL_ENDS - 1,
+				(unsigned)((HV_CTRL_ENDS_NS - (now - then)) / 1000000000 + 1));
 	return end_by(restart);
 }
 
 static void make_way(void *unused)
 {
-	static const char words[] = "upgrade";
+	static const char words[] = UPGRADE_WORDS;
 
 	(void)unused;
 	hv_exit(0, words, sizeof(words) - 1);

@@ -108,6 +108,62 @@ static int check_disk(const struct vm_spec *spec, unsigned i, struct ops_error *
 	return 0;
 }
 
+static int check_address(const struct vm_nic *n, unsigned i, unsigned j, struct ops_error *e)
+{
+	struct ipaddr a, b;
+	char at[64];
+
+	snprintf(at, sizeof(at), "nics.%u.addresses.%u", i, j);
+	if (strcmp(n->addresses[j], NIC_ADDRESS_DHCP) == 0)
+		return 0;
+	if (!ipaddr_parse(n->addresses[j], &a) || !ipaddr_is_station(&a))
+		return ops_fail(
+			e, OPS_INVALID, at,
+			"\"%s\" is neither an IPv4 or IPv6 address that a NIC can have, nor "
+			"\"" NIC_ADDRESS_DHCP "\"",
+			n->addresses[j]);
+	for (unsigned k = 0; k < j; k++)
+		if (ipaddr_parse(n->addresses[k], &b) && ipaddr_same(&a, &b))
+			return ops_fail(e, OPS_INVALID, at, "the address is given twice");
+	return 0;
+}
+
+static int check_addresses(const struct vm_nic *n, unsigned i, struct ops_error *e)
+{
+	char at[64];
+
+	if (n->n_addresses && !n->anti_spoof)
+		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "addresses"),
+				"addresses are what anti_spoof holds a NIC to: give both");
+	for (unsigned j = 0; j < n->n_addresses; j++)
+		if (check_address(n, i, j, e))
+			return -1;
+	return 0;
+}
+
+static int check_vlans(const struct vm_nic *n, unsigned i, struct ops_error *e)
+{
+	char at[64];
+
+	if (n->vlan > VLAN_MAX)
+		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "vlan"),
+				"a VLAN is 1 to %u, or 0 for none", VLAN_MAX);
+	for (unsigned j = 0; j < n->n_trunk; j++) {
+		snprintf(at, sizeof(at), "nics.%u.trunk.%u", i, j);
+		if (n->trunk[j] == 0 || n->trunk[j] > VLAN_MAX)
+			return ops_fail(e, OPS_INVALID, at, "a VLAN with a tag is 1 to %u",
+					VLAN_MAX);
+		for (unsigned k = 0; k < j; k++)
+			if (n->trunk[k] == n->trunk[j])
+				return ops_fail(e, OPS_INVALID, at, "VLAN %u is given twice",
+						n->trunk[j]);
+	}
+	if (n->tagged_only && n->n_trunk == 0)
+		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "tagged_only"),
+				"without a trunk there are no frames with a tag");
+	return 0;
+}
+
 static int check_nic(const struct vm_spec *spec, unsigned i, struct ops_error *e)
 {
 	const struct vm_nic *n = &spec->nics[i];
@@ -120,14 +176,13 @@ static int check_nic(const struct vm_spec *spec, unsigned i, struct ops_error *e
 	if (!devices_mac(n->mac, mac))
 		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "mac"),
 				"a MAC address is like 52:54:00:12:34:56, and no group's");
-	if (n->vlan > VLAN_MAX)
-		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "vlan"),
-				"a VLAN is 1 to %u, or 0 for none", VLAN_MAX);
+	if (check_vlans(n, i, e))
+		return -1;
 	for (unsigned j = 0; j < i; j++)
 		if (strcmp(spec->nics[j].id, n->id) == 0)
 			return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "id"),
 					"two NICs have the id \"%s\"", n->id);
-	return 0;
+	return check_addresses(n, i, e);
 }
 
 static int check(const struct vm_spec *spec, struct ops_error *e)
@@ -168,6 +223,12 @@ bool devices_sane(const struct vm_spec *spec)
 	for (unsigned i = 0; i < spec->n_nics; i++) {
 		const struct vm_nic *n = &spec->nics[i];
 
+		if (n->n_addresses > NIC_ADDRESSES_MAX || n->n_trunk > NIC_TRUNK_MAX ||
+		    !is_bool(&n->tagged_only))
+			return false;
+		for (unsigned j = 0; j < n->n_addresses; j++)
+			if (!text_ends(n->addresses[j], sizeof(n->addresses[j])))
+				return false;
 		if (!text_ends(n->id, sizeof(n->id)) ||
 		    !text_ends(n->network, sizeof(n->network)) ||
 		    !text_ends(n->mac, sizeof(n->mac)) || !is_bool(&n->isolated) ||

@@ -8,7 +8,7 @@
  *   slot 1 + IMAGES + v   console ring of VM v
  *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
  *   KEEP_SLOT_NETWORKS    that of networks (network_table.c), in the same way
- *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h); since version 2
+ *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h)
  *
  * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
  * the old and then pointed to. So the store is consistent whenever the program dies.
@@ -29,14 +29,14 @@
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
-#define KEEP_VERSION 3
-#define KEEP_OLDEST 3
+#define KEEP_VERSION 4
+#define KEEP_OLDEST 4
 
 /* Finds the store of the instance before, or makes one. Once, before the calls below. */
 void keep_init(void);
 bool keep_found(void); /* there was one: recover, then keep_ready() */
 void keep_ready(void); /* from here on it counts; the boot modules are not given again */
-/* After CTRL_HEALTHY: an older store is of this program's version from here on. From 1 to 2 nothing else changes. */
+/* After CTRL_HEALTHY: an older store is of this program's version from here on. */
 void keep_convert(void);
 
 /* All of the configuration that lasts (lasting.h) has been applied: by this instance, or one before it. */

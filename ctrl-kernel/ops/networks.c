@@ -273,8 +273,8 @@ int network_change(struct network *n, const struct network_spec *given, struct o
 		uplink_end(n);
 	n->spec = spec;
 	network_table_change(n->record, &spec);
-	if (n->nat)
-		nat_change(n->nat, &config);
+	if (n->nat && !nat_change(n->nat, &config))
+		rt_log("network %s: the gateway is in no VLAN: no memory", n->spec.name);
 	if (other_nic)
 		uplink_begin(n);
 	changed();
@@ -321,19 +321,75 @@ void networks_nics(struct nic *list)
 
 /* ---- VMs' NICs ---- */
 
-int networks_check(const struct vm_spec *spec, struct ops_error *e)
+static bool gives_addresses(const struct network *n)
+{
+	return is_nat(&n->spec) && n->spec.dhcp;
+}
+
+static uint32_t vlan_of(const struct network *n, const struct vm_nic *nic)
+{
+	return nic->vlan ? nic->vlan : n->spec.vlan;
+}
+
+static int check_trunk(const struct network *n, const struct vm_nic *nic, unsigned i,
+		       struct ops_error *e)
 {
 	char field[64];
 
-	for (unsigned i = 0; i < spec->n_nics; i++) {
-		if (network_find(spec->nics[i].network))
+	for (unsigned j = 0; j < nic->n_trunk && !nic->tagged_only; j++) {
+		if (nic->trunk[j] != vlan_of(n, nic))
 			continue;
-		snprintf(field, sizeof(field), "nics.%u.network", i);
+		snprintf(field, sizeof(field), "nics.%u.trunk.%u", i, j);
 		return ops_fail(e, OPS_INVALID, field,
-				"there is no network \"%s\"; GET /v1/networks lists them",
-				spec->nics[i].network);
+				"VLAN %u is the one of the NIC's frames without a tag",
+				nic->trunk[j]);
 	}
 	return 0;
+}
+
+static int check_nic(const struct vm_nic *nic, unsigned i, struct ops_error *e)
+{
+	const struct network *n = network_find(nic->network);
+	char field[64];
+
+	snprintf(field, sizeof(field), "nics.%u.network", i);
+	if (!n)
+		return ops_fail(e, OPS_INVALID, field,
+				"there is no network \"%s\"; GET /v1/networks lists them",
+				nic->network);
+	for (unsigned j = 0; j < nic->n_addresses; j++) {
+		if (strcmp(nic->addresses[j], NIC_ADDRESS_DHCP) != 0 || gives_addresses(n))
+			continue;
+		snprintf(field, sizeof(field), "nics.%u.addresses.%u", i, j);
+		return ops_fail(
+			e, OPS_INVALID, field,
+			"network \"%s\" gives no addresses: it is not of mode nat with dhcp",
+			nic->network);
+	}
+	return check_trunk(n, nic, i, e);
+}
+
+int networks_check(const struct vm_spec *spec, struct ops_error *e)
+{
+	for (unsigned i = 0; i < spec->n_nics; i++)
+		if (check_nic(&spec->nics[i], i, e))
+			return -1;
+	return 0;
+}
+
+/* They were checked when the VM was defined. */
+static void add_addresses(const struct network *n, const struct vm_nic *nic,
+			  struct switch_port_config *c)
+{
+	c->addrs_only = nic->n_addresses != 0;
+	for (unsigned i = 0; i < nic->n_addresses; i++) {
+		if (ipaddr_parse(nic->addresses[i], &c->addrs[c->n_addrs])) {
+			c->n_addrs++;
+		} else if (n->nat) { /* NIC_ADDRESS_DHCP */
+			c->leased = nat_leased;
+			c->leased_ctx = n->nat;
+		}
+	}
 }
 
 static struct switch_port_config port_config(const struct network *n, const struct vm_nic *nic)
@@ -342,12 +398,17 @@ static struct switch_port_config port_config(const struct network *n, const stru
 		.isolated = nic->isolated,
 		.anti_spoof = nic->anti_spoof,
 		.has_mac = true,
-		.vid = (uint16_t)(nic->vlan ? nic->vlan : n->spec.vlan),
+		.vid = (uint16_t)vlan_of(n, nic),
+		.tagged_only = nic->tagged_only,
+		.n_vids = nic->n_trunk,
 		.learn = nic->anti_spoof ? 0 : SWITCH_LEARN_GUEST,
 		.rate = {nic->bytes_per_s, nic->frames_per_s},
 	};
 
+	for (unsigned i = 0; i < nic->n_trunk; i++)
+		c.vids[i] = (uint16_t)nic->trunk[i];
 	(void)devices_mac(nic->mac, c.mac); /* checked when it was defined */
+	add_addresses(n, nic, &c);
 	return c;
 }
 
@@ -380,6 +441,12 @@ static int plug(struct vm *vm, unsigned i, struct ops_error *e)
 		return ops_fail(e, OPS_EXISTS, field,
 				"another NIC in network \"%s\" has the MAC address %s",
 				nic->network, nic->mac);
+	case SWITCH_ADDR_TAKEN:
+		snprintf(field, sizeof(field), "nics.%u.addresses", i);
+		return ops_fail(e, OPS_EXISTS, field,
+				"another NIC in network \"%s\", or its gateway, has one of these "
+				"addresses",
+				nic->network);
 	}
 	netdev_link(dev, vm->run->config->nics[i].link);
 	return 0;

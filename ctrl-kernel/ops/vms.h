@@ -19,6 +19,7 @@
 #include "ctrl-kernel/ops/console.h"
 #include "ctrl-kernel/ops/ops.h"
 #include "ctrl-kernel/vmm/vmm_abi.h"
+#include "net/ipaddr.h"
 
 #define VMS_MAX 256u
 #define VM_MEMORY_MIN (1ull << 20)
@@ -26,6 +27,9 @@
 #define VM_WEIGHT_MAX 10000u
 #define VM_VOLUME_NAME_MAX 128u /* LVM2's */
 #define AUTOSTART_DELAY_MAX_S 3600u
+#define NIC_TRUNK_MAX 32u
+#define NIC_ADDRESSES_MAX 8u
+#define NIC_ADDRESS_DHCP "dhcp"
 #define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
 
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
@@ -50,12 +54,19 @@ struct vm_disk {
 struct vm_nic {
 	char id[OPS_NAME_MAX]; /* "": "nic0" ... by its place */
 	char network[OPS_NAME_MAX];
-	char mac[18];         /* "52:54:00:..."; "": made from the VM's UUID */
-	uint32_t vlan;        /* of an access port, 0: untagged */
+	char mac[18];  /* "52:54:00:..."; "": made from the VM's UUID */
+	uint32_t vlan; /* of its frames without a tag; 0: its network's */
+	uint32_t n_trunk;
+	uint32_t trunk[NIC_TRUNK_MAX]; /* further VLANs, with tags */
 	uint64_t bytes_per_s; /* 0: no limit; what the guest sends, and what it gets, each */
 	uint32_t frames_per_s;
-	bool isolated;   /* hears of no other isolated port */
-	bool anti_spoof; /* sends from its own MAC only */
+	bool isolated;    /* hears of no other isolated port */
+	bool tagged_only; /* with `trunk`: no frames without a tag */
+	bool anti_spoof;  /* sends from its own MAC only */
+	/* With anti_spoof: it sends from these only, and nobody else does. NIC_ADDRESS_DHCP: what its network's DHCP server
+	 * has given it. None: from any. */
+	uint32_t n_addresses;
+	char addresses[NIC_ADDRESSES_MAX][IPADDR_TEXT_MAX];
 };
 
 struct vm_spec {

@@ -7,6 +7,7 @@
 #include "ctrl-kernel/rt/fmt.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/rt/rt.h"
+#include "ctrl-kernel/vmm/pace.h"
 #include "ctrl-kernel/vmm/vm.h"
 
 #include <stddef.h>
@@ -84,12 +85,16 @@ static void test_doorbells(void)
  * rings once. */
 static void doorbells_take(void *unused)
 {
+	static struct pace pace;
 	uint64_t word = __atomic_fetch_and(&the_page->doorbells, 1ull << TEST_BIT,
 					   __ATOMIC_SEQ_CST);
 
 	(void)unused;
-	if (the_status->phase == VMM_RUNNING)
-		virtio_doorbells(word);
+	if (the_status->phase != VMM_RUNNING)
+		return;
+	(void)virtio_requests();
+	virtio_doorbells(word);
+	the_page->patience_ns = pace_next(&pace, virtio_requests());
 }
 
 /* Something of the I/O area has come back, or ctrl has changed something about a device. A reset may have waited for it. */
@@ -124,6 +129,7 @@ static void be_quiet(uint32_t seq)
 {
 	the_vm.quiet = true;
 	on_guest(nothing, nothing, nothing);
+	loop_last_call_now();
 	the_status->quiet = seq;
 	vm_tell();
 }

@@ -3,6 +3,7 @@
  * Parked accesses: mailbox -> bus -> VCPU_RESUME. This is the path whose instructions are counted: one comparison
  * for each vCPU, the bus lookup, the device.
  */
+#include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/rt/rt.h"
 #include "ctrl-kernel/vmm/vm.h"
@@ -19,7 +20,7 @@ static bool answer(unsigned index, const volatile struct hv_mailbox *m, uint64_t
 		vm_carry_out(the_vm.request); /* that vCPU does not go on */
 		return false;
 	}
-	(void)hv_vcpu_resume(rt_info()->vm, index, seq, value);
+	loop_last_call(HVC_VCPU_RESUME, rt_info()->vm, index, seq, value);
 	return true;
 }
 

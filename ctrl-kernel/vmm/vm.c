@@ -50,10 +50,17 @@ void vm_irq(struct vm *vm, unsigned gsi, bool level)
 			     level); /* refused only when the VM is being destroyed */
 }
 
+/* One that is no interrupt message is lost. */
 void vm_msi(struct vm *vm, uint64_t address, uint32_t data)
 {
 	(void)vm;
-	(void)hv_vm_msi(vm_handle, address, data); /* one that is no interrupt message is lost */
+	(void)hv_vm_msi(vm_handle, address, data);
+}
+
+void vm_msi_last(struct vm *vm, uint64_t address, uint32_t data)
+{
+	(void)vm;
+	loop_last_call(HVC_VM_MSI, vm_handle, address, data, 0);
 }
 
 void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32_t bit)
@@ -72,7 +79,8 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 
 void vm_io_tell(void)
 {
-	(void)hv_vm_notify(vm_handle, HV_NOTIFY_IO); /* nobody there: the next one looks */
+	loop_last_call(HVC_VM_NOTIFY, vm_handle, HV_NOTIFY_IO, 0,
+		       0); /* nobody there: the next one looks */
 }
 
 void *vm_io_page(uint32_t page)

@@ -26,6 +26,8 @@ struct vm {
 /* vm.c; host tests bring their own. */
 void vm_irq(struct vm *vm, unsigned gsi, bool level);
 void vm_msi(struct vm *vm, uint64_t address, uint32_t data);
+void vm_msi_last(struct vm *vm, uint64_t address,
+		 uint32_t data); /* at the end of this turn, or before */
 void vm_io_tell(void);           /* the VM's owner: something has been submitted in the I/O area */
 void *vm_io_page(uint32_t page); /* of the I/O area; inside it, by vmm_config */
 /* What is claimed by the instance before is claimed; what is not claimed at all is given up. */
@@ -51,6 +53,7 @@ void virtio_reset(struct vm *vm);
 /* Goes on where the instance before left off; when the VM's other devices are there. */
 void virtio_resume(struct vm *vm);
 void virtio_doorbells(uint64_t word); /* hv_vm_page.doorbells, taken */
+unsigned virtio_requests(void);       /* that were taken since the last call */
 void virtio_io(void);                 /* VMM_EVENT_IO */
 bool virtio_resetting(void); /* a device that was reset has something under way: it is not over */
 /* Could an instance have left that? Else false and why. */

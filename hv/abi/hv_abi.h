@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define HV_ABI_VERSION 5
+#define HV_ABI_VERSION 6
 #define HV_PAGE_SIZE 4096u
 
 enum hv_error {
@@ -33,6 +33,13 @@ enum hv_error {
 	HVE_NOVIRT = 11, /* this machine offers no usable SVM/VMX; see hv_host_info.virt_reason */
 	HVE_BUSY = 12,   /* in use, try later */
 };
+
+/*
+ * Added to the number of EVENT_POST, VCPU_RESUME, VM_MSI or VM_NOTIFY, all of which answer with no value: when that call has succeeded,
+ * EVENT_WAIT with the sixth argument as its deadline, and the answer is that one's. What a program has to say before it sleeps
+ * costs one call, and whom it wakes may get its CPU at once. After an error there is no wait.
+ */
+#define HVC_THEN_WAIT 128u
 
 /* ---- hypercall numbers -------------------------------------------------------------------------- */
 enum hv_call {
@@ -277,6 +284,10 @@ struct hv_prog_regs {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
 	uint64_t rip, rflags, rsp;
 };
+
+/* Ends of the control kernel within so long a time that leave the host without one. An upgrade's does not count. */
+#define HV_CTRL_ENDS 3u
+#define HV_CTRL_ENDS_NS 60000000000ull
 
 struct hv_crash {
 	uint64_t number;  /* from 1, in the order of deaths */

@@ -188,8 +188,13 @@ _Static_assert(sizeof(struct hv_mailbox) == 64, "one cache line");
 struct hv_vm_page {
 	struct hv_mailbox mailbox[HV_VCPUS_MAX];
 	uint64_t doorbells; /* hv ORs in claim bits 0..63, the vmm takes them by atomic exchange */
-	uint64_t reserved[7];
+	/* The vmm's: how long the next doorbell may leave the guest the CPU that the vmm would have to take from it. 0: not at all;
+	 * more than HV_PATIENCE_MAX_NS counts as that. */
+	uint32_t patience_ns;
+	uint32_t reserved32;
+	uint64_t reserved[6];
 };
+#define HV_PATIENCE_MAX_NS 100000u
 
 /* HVC_VM_CLAIM */
 enum hv_space { HV_SPACE_PIO = 0, HV_SPACE_MMIO = 1 };

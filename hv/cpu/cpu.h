@@ -22,6 +22,7 @@ struct cpu {
 	unsigned apic_id;     /* [I] */
 	volatile bool online; /* [a] */
 	bool need_resched;    /* [p] set by timers and IPIs; checked before each entry */
+	bool hands_over; /* [p] the running program sleeps when its call is done: HVC_THEN_WAIT */
 	struct sched_ent *current; /* [p] NULL: idle */
 	uint64_t loaded_cr3;       /* [p] read by others to send a flush */
 	void *fpu_owner;           /* [p] whose FPU state is in the registers */

@@ -25,8 +25,8 @@ _Static_assert(BOOT_MODULES_MAX <= HV_MODULES_MAX, "all modules fit into the inf
 _Static_assert(sizeof(((struct boot_info *)0)->cmdline) <= HV_CMDLINE_MAX,
 	       "so does the command line");
 
-#define BUDGET 3u
-#define BUDGET_NS 60000000000ull
+#define BUDGET HV_CTRL_ENDS
+#define BUDGET_NS HV_CTRL_ENDS_NS
 
 uint64_t prog_boot_epoch;
 

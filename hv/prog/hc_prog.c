@@ -59,19 +59,19 @@ int hc_exit(struct prog *p, struct object *o, uint64_t *value)
 	return 0;
 }
 
+void event_wait(struct prog *p, uint64_t deadline_ns, uint64_t *value)
+{
+	watch_waits(p);
+	if (__atomic_load_n(&p->events, __ATOMIC_RELAXED))
+		*value = __atomic_exchange_n(&p->events, 0, __ATOMIC_SEQ_CST);
+	else if (deadline_ns == UINT64_MAX || deadline_ns > time_now())
+		prog_wait(p, deadline_ns);
+}
+
 int hc_event_wait(struct prog *p, struct object *o, uint64_t *value)
 {
-	uint64_t deadline = arg0(p);
-
 	(void)o;
-	watch_waits(p);
-	if (__atomic_load_n(&p->events, __ATOMIC_RELAXED)) {
-		*value = __atomic_exchange_n(&p->events, 0, __ATOMIC_SEQ_CST);
-		return 0;
-	}
-	if (deadline == 0 || (deadline != UINT64_MAX && deadline <= time_now()))
-		return 0;
-	prog_wait(p, deadline);
+	event_wait(p, arg0(p), value);
 	return 0;
 }
 

@@ -7,7 +7,12 @@
 
 #define CALL(name, type, rights, prog_rights, lock)                                                \
 	{                                                                                          \
-		name, type, rights, prog_rights, lock                                              \
+		name, type, rights, prog_rights, lock, false                                       \
+	}
+/* HVC_THEN_WAIT may be added. */
+#define CALL_THEN_WAIT(name, type, rights)                                                         \
+	{                                                                                          \
+		name, type, rights, 0, false, true                                                 \
 	}
 #define R_R HVR_READ
 #define R_RUN HVR_RUN
@@ -18,7 +23,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_LOG_WRITE] = CALL(hc_log_write, 0, 0, 0, false),
 	[HVC_EXIT] = CALL(hc_exit, 0, 0, 0, false),
 	[HVC_EVENT_WAIT] = CALL(hc_event_wait, 0, 0, 0, false),
-	[HVC_EVENT_POST] = CALL(hc_event_post, OBJECT_PROG, HVR_POST, 0, false),
+	[HVC_EVENT_POST] = CALL_THEN_WAIT(hc_event_post, OBJECT_PROG, HVR_POST),
 	[HVC_TIME_NOW] = CALL(hc_time_now, 0, 0, 0, false),
 	[HVC_BRK] = CALL(hc_brk, 0, 0, 0, false),
 	[HVC_HANDLE_CLOSE] = CALL(hc_handle_close, 0, 0, 0, false),
@@ -64,12 +69,12 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_VM_CLAIM] = CALL(hc_vm_claim, OBJECT_VM, R_RUN, 0, true),
 	[HVC_VM_UNCLAIM] = CALL(hc_vm_unclaim, OBJECT_VM, R_RUN, 0, true),
 	[HVC_VM_IRQ_LINE] = CALL(hc_vm_irq_line, OBJECT_VM, R_RUN, 0, false),
-	[HVC_VM_MSI] = CALL(hc_vm_msi, OBJECT_VM, R_RUN, 0, false),
+	[HVC_VM_MSI] = CALL_THEN_WAIT(hc_vm_msi, OBJECT_VM, R_RUN),
 	[HVC_VCPU_SET] = CALL(hc_vcpu_set, OBJECT_VM, R_RUN, 0, true),
 	[HVC_VCPU_GET] = CALL(hc_vcpu_get, OBJECT_VM, R_RUN, 0, true),
-	[HVC_VCPU_RESUME] = CALL(hc_vcpu_resume, OBJECT_VM, R_RUN, 0, false),
+	[HVC_VCPU_RESUME] = CALL_THEN_WAIT(hc_vcpu_resume, OBJECT_VM, R_RUN),
 	[HVC_VM_RESET] = CALL(hc_vm_reset, OBJECT_VM, R_RUN, 0, true),
-	[HVC_VM_NOTIFY] = CALL(hc_vm_notify, OBJECT_VM, R_RUN, 0, false),
+	[HVC_VM_NOTIFY] = CALL_THEN_WAIT(hc_vm_notify, OBJECT_VM, R_RUN),
 
 	[HVC_PROG_CREATE] = CALL(hc_prog_create, 0, 0, HVPR_VM, false),
 	[HVC_PROG_START] = CALL(hc_prog_start, OBJECT_PROG, R_OWN, HVPR_VM, true),
@@ -106,14 +111,34 @@ static int call(struct prog *p, const struct hypercall *h)
 	return h->needs_lock ? locked_call(p, h) : h->fn(p, p->object, &p->value);
 }
 
+/* Whom it wakes goes on here, for the caller is about to sleep. */
+static int call_then_wait(struct prog *p, const struct hypercall *h)
+{
+	struct cpu *c = this_cpu();
+	int err;
+
+	if (UNLIKELY(!h->may_wait))
+		return -HVE_NOSYS;
+	c->hands_over = true;
+	err = call(p, h);
+	c->hands_over = false;
+	if (LIKELY(err == 0))
+		event_wait(p, arg5(p), &p->value);
+	return err;
+}
+
 void hypercall(struct prog *p)
 {
 	uint64_t n = p->regs.rax;
+	const struct hypercall
+		*h = &hypercalls[n & (HYPERCALLS - 1)]; /* masked: in speculation too */
 	int err = -HVE_NOSYS;
 
 	p->value = 0;
 	if (LIKELY(n < HYPERCALLS))
-		err = call(p, &hypercalls[n & (HYPERCALLS - 1)]); /* masked: in speculation too */
+		err = call(p, h);
+	else if (LIKELY(n < HYPERCALLS + HVC_THEN_WAIT))
+		err = call_then_wait(p, h);
 	p->regs.rax = (uint64_t)(int64_t)err;
 	p->regs.rdx = LIKELY(err == 0) ? p->value : 0;
 }

@@ -19,8 +19,10 @@ struct hypercall {
 	uint8_t rights;      /* HVR_* on that handle */
 	uint8_t prog_rights; /* HVPR_* */
 	bool needs_lock;     /* hv_lock */
+	bool may_wait;       /* HVC_THEN_WAIT */
 };
 #define HYPERCALLS 128u /* a power of two above the last number */
+_Static_assert(HYPERCALLS == HVC_THEN_WAIT, "a number without that bit is an index");
 extern const struct hypercall hypercalls[HYPERCALLS];
 
 static inline uint64_t arg0(const struct prog *p)
@@ -72,6 +74,8 @@ static inline int answer_handle(struct prog *p, struct object *o, uint32_t right
 	return err;
 }
 
+/* hc_prog.c. The rest of EVENT_WAIT, when the event word is 0, is done when the program runs again (prog_wait). */
+void event_wait(struct prog *p, uint64_t deadline_ns, uint64_t *value);
 /* hc_mem.c. A mapping of [off, off + pages) of m at va needs no more entries than one call may write. */
 int mem_range_check(struct mem *m, uint64_t page_off, uint64_t pages, uint64_t va) MUST_CHECK;
 /* Handle rights that a protection needs; 0: not a valid protection. */

@@ -41,12 +41,12 @@ static void on_park(void *ctx, struct vcpu *v)
 	}
 }
 
-static void on_doorbell(void *ctx)
+static void on_doorbell(void *ctx, uint32_t patience_ns)
 {
 	struct vm_notify *n = &((struct vm *)ctx)->notify;
 
 	if (n->vmm)
-		prog_events_post(n->vmm, bit(n->vmm->doorbell_bit));
+		prog_events_post_soon(n->vmm, bit(n->vmm->doorbell_bit), patience_ns);
 }
 
 static void connect(struct vm *vm)

@@ -106,6 +106,8 @@ extern struct spinlock hv_lock;
 struct boot_info;
 void prog_start_ctrl(const struct boot_info *bi);
 void prog_events_post(struct prog *p, uint64_t bits); /* any CPU */
+/* The same; the one who runs where it is to run may go on for so long. */
+void prog_events_post_soon(struct prog *p, uint64_t bits, uint32_t patience_ns);
 
 /* ---- inside prog/ ---- */
 

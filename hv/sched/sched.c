@@ -189,8 +189,15 @@ static void tick_on(struct runq *q, uint64_t deadline)
 	timer_arm(&q->slice, deadline);
 }
 
+static void tick_by(struct runq *q, uint64_t deadline)
+{
+	if (!q->ticking || deadline < q->slice.deadline)
+		tick_on(q, deadline);
+}
+
 /* e was put on q: its CPU must notice. */
-static void notify_queue(struct runq *q, const struct sched_ent *e, uint64_t now)
+static void notify_queue(struct runq *q, const struct sched_ent *e, uint64_t now,
+			 uint32_t patience_ns)
 {
 	unsigned cpu = (unsigned)(q - runqs);
 
@@ -199,7 +206,9 @@ static void notify_queue(struct runq *q, const struct sched_ent *e, uint64_t now
 		kick_cpu(cpu);
 		return;
 	}
-	if (!cpus[cpu]->current || before(e->vtime + SCHED_PREEMPT_NS, vtime_now(q, now)))
+	if (patience_ns && cpu == this_cpu()->index && cpus[cpu]->current)
+		tick_by(q, now + patience_ns);
+	else if (!cpus[cpu]->current || before(e->vtime + SCHED_PREEMPT_NS, vtime_now(q, now)))
 		kick_cpu(cpu);
 	else if (!q->ticking && cpu == this_cpu()->index)
 		tick_on(q, now + SCHED_SLICE_NS);
@@ -219,7 +228,7 @@ static bool hand_back(struct runq *q, struct sched_ent *e)
 	return true;
 }
 
-void sched_unblock(struct sched_ent *e, uint32_t why)
+void sched_unblock_soon(struct sched_ent *e, uint32_t why, uint32_t patience_ns)
 {
 	struct runq *q = lock_queue_of(e), *to;
 	uint64_t now;
@@ -236,8 +245,13 @@ void sched_unblock(struct sched_ent *e, uint32_t why)
 	advance_min(to, vtime_now(to, now));
 	limit_credit(to, e);
 	enqueue(to, e);
-	notify_queue(to, e, now);
+	notify_queue(to, e, now, patience_ns);
 	spin_unlock(&to->lock);
+}
+
+void sched_unblock(struct sched_ent *e, uint32_t why)
+{
+	sched_unblock_soon(e, why, 0);
 }
 
 bool sched_handoff(struct sched_ent *to, uint32_t why)
@@ -491,7 +505,7 @@ void sched_balance(struct cpu *c)
 	e = first_free(mine);
 	if (uneven(mine, other, e, now)) {
 		move(e, mine, other);
-		notify_queue(other, e, now);
+		notify_queue(other, e, now, 0);
 	}
 	spin_unlock(&mine->lock);
 	spin_unlock(&other->lock);

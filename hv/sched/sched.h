@@ -83,6 +83,8 @@ bool sched_block(struct sched_ent *e, uint32_t why);
 void sched_wait_off(struct sched_ent *e);
 /* Clears bits; if none is left the entity is queued, its CPU kicked when it should preempt. */
 void sched_unblock(struct sched_ent *e, uint32_t why);
+/* The same, but whom it should preempt on this CPU keeps the CPU for so long, unless it blocks before. */
+void sched_unblock_soon(struct sched_ent *e, uint32_t why, uint32_t patience_ns);
 /* The current entity has blocked on something `to` will do: clears to's bits; if none is left this CPU runs it
  * next, ahead of the queue, and the current entity next again once `to` has unblocked it. False: `to` is busy. */
 bool sched_handoff(struct sched_ent *to, uint32_t why);

@@ -10,9 +10,11 @@
 
 static __attribute__((noinline)) void announce(struct vm *vm)
 {
+	uint32_t patience = __atomic_load_n(&vm->page->patience_ns, __ATOMIC_RELAXED);
+
 	spin_lock(&vm->lock);
 	if (vm->notify.doorbell)
-		vm->notify.doorbell(vm->notify.ctx);
+		vm->notify.doorbell(vm->notify.ctx, MIN(patience, HV_PATIENCE_MAX_NS));
 	spin_unlock(&vm->lock);
 }
 

@@ -594,7 +594,7 @@ static void one_call(struct input *in)
 	r->r9 = argument(in);
 	if (r->rax == HVC_HOST_POWER && r->rdi == HV_POWER_REBOOT)
 		return;
-	if (r->rax >= 200) { /* write a field into memory instead */
+	if (r->rax >= HVC_THEN_WAIT + 100) { /* write a field into memory instead */
 		memcpy(arena + r->rdi % (ARENA_SIZE - 8), &r->rsi, 8);
 		return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/rt/hex.c
-// SRC: ctrl-kernel/ops/devices.c
+// SRC: ctrl-kernel/ops/devices.c net/ipaddr.c
 // SRC: ctrl-kernel/ops/error.c
 // FLAGS: -isystem build/deps/src/mbedtls/include
 /*

@@ -7,11 +7,11 @@
 // SRC: net/dhcpd.c
 // SRC: net/fdb.c
 // SRC: net/frame.c
-// SRC: net/nat.c
+// SRC: net/dns.c net/nat.c
 // SRC: net/nat_flow.c
 // SRC: net/nat_packet.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <stdlib.h>
 

@@ -10,7 +10,7 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <stdlib.h>
 #include <string.h>

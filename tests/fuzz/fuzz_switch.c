@@ -7,14 +7,14 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <stdlib.h>
 #include <string.h>
 
 #include "net/switch.h"
 
-#define N 5
+#define N 6
 
 static bool deliver(struct switch_port *port, const struct packet *p)
 {
@@ -44,9 +44,16 @@ static const struct switch_port_config config[N] = {
 	 .has_mac = true,
 	 .mac = {2, 0, 0, 0, 0, 2},
 	 .anti_spoof = true,
+	 .addrs_only = true,
 	 .n_addrs = 2,
 	 .addrs = {{4, {10, 0, 0, 1}}, {6, {0xfe, 0x80, [15] = 1}}}},
 	{.trunk = true, .learn = 64, .floods = true},
+	{.vid = 5,
+	 .n_vids = 2,
+	 .vids = {7, 8},
+	 .learn = 4,
+	 .n_addrs = 1,
+	 .addrs = {{4, {10, 0, 0, 2}}}},
 	{.vid = 7, .learn = 4, .rate = {.bytes_per_s = 1000000, .frames_per_s = 1000}},
 };
 

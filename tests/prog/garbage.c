@@ -123,6 +123,10 @@ void garbage(unsigned n, uint64_t seed)
 			a[k] = pick();
 		if (next_random() % 64 == 0)
 			call = next_random();
+		if (next_random() % 8 == 0) {
+			call += HVC_THEN_WAIT;
+			a[5] = 0;
+		}
 		if (call == HVC_EVENT_WAIT)
 			a[0] = 0;
 		if (call == HVC_PCI_WRITE && a[0] < PCI_NOBODY)
@@ -131,7 +135,7 @@ void garbage(unsigned n, uint64_t seed)
 			continue;
 		for (unsigned k = 0; k < 16; k++)
 			buffer[next_random() % ARRAY_SIZE(buffer)] = pick();
-		if (!left_out(call, a))
+		if (!left_out(call % HVC_THEN_WAIT, a))
 			(void)hv_raw(call, a[0], a[1], a[2], a[3], a[4], a[5]);
 	}
 }

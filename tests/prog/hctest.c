@@ -218,6 +218,31 @@ static void check_events(void)
 	CHECK(hv_event_post(self + (1u << 12), 1), -HVE_HANDLE);
 }
 
+static struct hv_result post_then_wait(uint32_t to, uint64_t bits, uint64_t deadline)
+{
+	return hv_raw(HVC_EVENT_POST + HVC_THEN_WAIT, to, bits, 0, 0, 0, deadline);
+}
+
+static void check_then_wait(void)
+{
+	uint32_t self = rt_info()->self;
+	struct hv_result r = post_then_wait(self, 5, UINT64_MAX);
+	uint64_t start;
+
+	CHECK(r.status, 0);
+	CHECK(r.value, 5);
+	r = post_then_wait(0, 1, UINT64_MAX);
+	CHECK(r.status, -HVE_HANDLE);
+	start = hv_time_now();
+	r = post_then_wait(self, 0, start + SECOND / 100);
+	CHECK(r.status, 0);
+	CHECK(r.value, 0);
+	CHECK(hv_time_now() >= start + SECOND / 100, 1);
+	CHECK(hv_raw(HVC_TIME_NOW + HVC_THEN_WAIT, 0, 0, 0, 0, 0, 0).status, -HVE_NOSYS);
+	CHECK(hv_raw(2 * HVC_THEN_WAIT + HVC_EVENT_POST, self, 1, 0, 0, 0, 0).status, -HVE_NOSYS);
+	CHECK(hv_event_wait(0), 0);
+}
+
 static void check_heap(void)
 {
 	uint64_t end, top = 0, other = 0;
@@ -591,6 +616,7 @@ int main(void)
 	objects = objects_now();
 	check_numbers();
 	check_events();
+	check_then_wait();
 	check_heap();
 	check_memory();
 	check_handles();

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from host import BUILD, INITRD, KERNEL, Host, Problem, config_file, modules
+from test_disks import EJECT, SELECT
 from test_save import act
 from test_virtio import Shell
 
@@ -270,32 +271,101 @@ def test_soak(tmp_path):
         assert programs_die(h, SOAK, 250) > SOAK // 20
 
 
-def test_drive(tmp_path):
-    """A volume of a group on an NVMe drive: blocks are checked while programs die; requests wait until the new control kernel has the drive again. Then
+DRIVES = {
+    "nvme": (15, ["nvme,drive=d0,serial=s0,addr=6"]),
+    "nvme-4k": (4, ["nvme,drive=d0,serial=s0,addr=6,logical_block_size=4096,physical_block_size=4096"]),
+    "ahci": (8, ["ich9-ahci,id=sata,addr=6", "ide-hd,drive=d0,bus=sata.0"]),
+    "virtio": (8, ["virtio-blk-pci,drive=d0,addr=6"]),
+    "virtio-4k": (4, ["virtio-blk-pci,drive=d0,addr=6,logical_block_size=4096,physical_block_size=4096"]),
+}
+
+
+def wait_drive(h):
+    h.ready()
+    deadline = time.monotonic() + 20
+    while True:
+        answer = until(lambda: h.api.get("/v1/disks"))
+        if answer["settled"] and answer["items"]:
+            return [d["name"] for d in answer["items"]]
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("kind", DRIVES)
+def test_drive(tmp_path, kind):
+    """A volume of a group on a drive: blocks are checked while programs die; requests wait until the new control kernel has the drive again. Then
     a new machine finds what was written."""
-    drive, n = tmp_path / "drive", 15
+    drive, (n, device) = tmp_path / "drive", DRIVES[kind]
     with drive.open("wb") as f:
         f.truncate(64 * MIB)
-    extra = ["-drive", f"file={drive},format=raw,if=none,id=d0", "-device", "nvme,drive=d0,serial=s0,addr=6"]
-
-    def pool(h):
-        names = [d["name"] for d in h.api.get("/v1/disks")["items"]]
-        assert names
-        h.api.post("/v1/pools", {"name": "vg", "disks": names})
+    extra = ["-drive", f"file={drive},format=raw,if=none,id=d0", *(a for d in device for a in ("-device", d))]
     with Host(options=OPTIONS, mem=512, smp=2, extra=extra, limit=60) as h:
-        h.ready()
-        time.sleep(1)
-        pool(h)
+        h.api.post("/v1/pools", {"name": "vg", "disks": wait_drive(h)})
     with Host(options=f"{OPTIONS} test.soak={n} test.soak_ms=2000", mem=512, smp=2, nic="virtio-net-pci,addr=8", extra=extra, limit=300) as h:
-        h.ready()
         h.api.timeout = 2
-        time.sleep(1)
+        wait_drive(h)
         run_checker(h, "vg")
         programs_die(h, n, 200)
         h.api.post("/v1/vms/c/actions/stop")
         content = h.api.raw("GET", "/v1/pools/vg/volumes/v/content")[2]
         assert len(content) == 4 * MIB and content.count(b"\0") < len(content) // 8
     with Host(options=OPTIONS, mem=512, extra=extra, limit=200) as h:
-        h.ready()
-        time.sleep(1)
+        wait_drive(h)
         assert h.api.raw("GET", "/v1/pools/vg/volumes/v/content")[2] == content
+
+
+BAD = 2 * MIB  # of the volume "v"
+FAULTY = {
+    "nvme": ["nvme,drive=d0,serial=s0,addr=6"],
+    "ahci": ["ich9-ahci,id=sata,addr=6", "ide-hd,drive=d0,bus=sata.0"],
+    "virtio": ["virtio-blk-pci,drive=d0,addr=6,request-merging=off"],
+}
+
+
+@pytest.mark.parametrize("kind", FAULTY)
+def test_bad_sector(tmp_path, kind):
+    """A sector of the drive cannot be read or written: the guest's driver gets an I/O error for what touches it and for nothing else, also after
+    the drive's resets and with another control kernel. Then the drive is pulled out: errors, and a guest that runs on."""
+    drive = tmp_path / "drive"
+    with drive.open("wb") as f:
+        f.truncate(64 * MIB)
+    plain = ["-drive", f"file={drive},format=raw,if=none,id=d0", *(a for d in FAULTY[kind] for a in ("-device", d))]
+    with Host(options=OPTIONS, mem=512, extra=plain, limit=60) as h:
+        h.api.post("/v1/pools", {"name": "vg", "disks": wait_drive(h)})
+        volume(h, pool="vg", size=8 * MIB)
+    before = drive.read_bytes()
+    with Host(options=OPTIONS, mem=512, extra=plain, limit=60) as h:  # where does it lie?
+        wait_drive(h)
+        mark = random.Random(5).randbytes(512)
+        h.api.raw("PUT", "/v1/pools/vg/volumes/v/content", mark, {"Content-Range": f"bytes {BAD}-{BAD + 511}/{8 * MIB}"})
+        at = drive.read_bytes().index(mark)
+    assert before[at:at + 512] != mark
+    errors = ",".join(f"inject-error.{i}.event=none,inject-error.{i}.iotype={t},inject-error.{i}.sector={at // 512}" for i, t in enumerate(("read", "write")))
+    faulty = ["-blockdev", f"driver=file,filename={drive},node-name=f0", "-blockdev", f"driver=blkdebug,image=f0,node-name=d0,{errors}", *plain[2:]]
+    with Host(options=OPTIONS, mem=512, nic="virtio-net-pci,addr=8", extra=faulty, limit=250) as h:
+        wait_drive(h)
+        h.api.upload_linux()
+        h.api.post("/v1/vms", {**LINUX, "disks": [{"pool": "vg", "volume": "v"}]})
+        h.api.post("/v1/vms/g/actions/start")
+        h.api.wait_console("g", "guest userspace up", 90)
+        shell = Shell(h)
+        bad = BAD // 4096
+        for instance in (2, 3):
+            out = shell.run(f"dd if=/dev/vda of=/dev/null bs=4k iflag=direct skip={bad} count=1 2>&1; dd if=/dev/zero of=/dev/vda bs=4k oflag=direct seek={bad} count=1 2>&1")
+            assert out.count("I/O error") == 2, out
+            out = shell.run(f"dd if=/dev/vda of=/dev/null bs=4k iflag=direct count={bad} 2>&1; dd if=/dev/vda of=/dev/null bs=4k iflag=direct skip={bad + 1} count=200 2>&1; "
+                            f"dd if=/dev/zero of=/dev/vda bs=4k oflag=direct seek={bad + 1} count=50 2>&1")
+            assert "error" not in out and f"{bad}+0 records out" in out and "200+0 records out" in out and "50+0 records out" in out, out
+            errors = disks(h)["disk0"]["errors"]
+            assert errors >= 2, errors
+            try:
+                h.api.post("/v1/host/control/restart")
+            except LOST:
+                pass
+            h.serial.wait(rf"instance {instance} of the control kernel is started[\s\S]*management ready.*\n", 60)
+            wait_drive(h)
+        h.monitor(f"o /4 {SELECT:#x} 0")
+        h.monitor(f"o /4 {EJECT:#x} {1 << 6:#x}")
+        assert "I/O error" in shell.run("dd if=/dev/vda of=/dev/null bs=4k iflag=direct count=1 2>&1")
+        assert h.api.get("/v1/disks")["items"][0]["state"] == "gone"
+        assert "here" in shell.run("echo he're'") and h.api.get("/v1/vms/g")["state"] == "running"

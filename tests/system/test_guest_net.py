@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import threading
 import time
 import urllib.request
@@ -105,6 +106,12 @@ def test_two_guests(host):
     assert [api.get(f"/v1/vms/{n}/stats")["parks"] for n in "ab"] == before
     p = ports(api, "lan")
     assert p["a"]["sent"]["bytes"] > 4 << 20 and p["b"]["received"]["bytes"] > 4 << 20
+    _, _, text = api.raw("GET", "/metrics")
+    port = 'network="lan",kind="vm",vm="a",nic="nic0"'
+    figures = {name: int(re.search(rf"^socle_network_{name} (\d+)$", text.decode(), re.M)[1]) for name in (
+        f"port_sent_bytes_total{{{port}}}", f'port_up{{{port}}}', 'ports{network="lan"}', 'sent_bytes_total{network="lan"}')}
+    assert list(figures.values())[0] >= p["a"]["sent"]["bytes"] and list(figures.values())[1:3] == [1, 2]
+    assert list(figures.values())[3] >= p["a"]["sent"]["bytes"] + p["b"]["sent"]["bytes"]
     # Frames of the guests' TCP go through whole: far fewer than there are segments. (nc writes 1 KiB at a time, httpd all at once.)
     a.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; busybox httpd -h /tmp/www")
     assert b.sh("wget -q -O /tmp/y http://10.1.0.1/x; sha256sum </tmp/y") == a.sh("sha256sum </tmp/www/x")
@@ -152,6 +159,35 @@ def test_vlans_and_isolation(host):
     assert a.ping("10.1.0.2") == 3
 
 
+def test_trunk(host):
+    """A guest with sub-interfaces talks in two VLANs with tags and in one without, to TCP offloads and all; in a third nobody hears it."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    t = Guest(api, "t", [{"network": "lan", "vlan": 5, "trunk": [7, 8], "anti_spoof": True}])
+    t.sh("for m in llc stp garp mrp 8021q; do insmod /lib/modules/$m.ko; done")
+    t.address("10.5.0.1/24")
+    for vid in (7, 8, 9):
+        t.sh(f"vconfig add eth0 {vid}")
+        t.address(f"10.{vid}.0.1/24", f"eth0.{vid}")
+    b = Guest(api, "b", [{"network": "lan", "vlan": vid} for vid in (5, 7, 8, 9)])
+    for i, vid in enumerate((5, 7, 8, 9)):
+        b.address(f"10.{vid}.0.2/24", f"eth{i}")
+    for vid in (5, 7, 8):
+        assert t.ping(f"10.{vid}.0.2") == 3 and b.ping(f"10.{vid}.0.1") == 3, vid
+    before = ports(api, "lan")["t"]
+    assert before["vlan"] == 5 and before["trunk"] == [7, 8]
+    assert t.ping("10.9.0.2", 2, 1) == 0 and b.ping("10.9.0.1", 2, 1) == 0
+    assert ports(api, "lan")["t"]["sent"]["other_vlan"] > before["sent"]["other_vlan"]
+    # What is left to the card counts from behind a tag on one side, and not on the other.
+    transfer(t, b, "10.7.0.2", 2)
+    transfer(b, t, "10.8.0.1", 2)
+    t.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; busybox httpd -h /tmp/www")
+    frames = ports(api, "lan")["t"]["sent"]["frames"]
+    assert b.sh("wget -q -O - http://10.7.0.1/x | sha256sum") == t.sh("sha256sum </tmp/www/x")
+    assert ports(api, "lan")["t"]["sent"]["frames"] - frames < (2 << 20) / 1448 * 3 / 4  # more segments than frames
+    assert ports(api, "lan")["t"]["sent"]["malformed"] == 0
+
+
 def test_spoofing(host):
     """A guest that may send from its own MAC only; one whose MAC is another's does not start."""
     api = host.api
@@ -166,6 +202,63 @@ def test_spoofing(host):
     with pytest.raises(Problem) as e:
         api.post("/v1/vms/c/actions/start")
     assert mac in str(e.value)
+
+
+def test_addresses(host):
+    """NICs that have their addresses for themselves: a guest that lies about its own is not heard, nor one that says it is another."""
+    api = host.api
+    api.post("/v1/networks", {"name": "lan"})
+    held = {"anti_spoof": True, "addresses": ["10.1.0.1", "fd00::1"]}
+    a = Guest(api, "a", [{"network": "lan", **held}])
+    b = Guest(api, "b", [{"network": "lan"}])
+    for i, g in enumerate((a, b)):
+        g.address(f"10.1.0.{i + 1}/24")
+        g.sh(f"ip addr add fd00::{i + 1}/64 dev eth0; sleep 2")
+
+    def answers(guest, source, to):
+        return guest.ping(f"-I {source} {to}", 2, 1)
+
+    def spoofed(vm):
+        return ports(api, "lan")[vm]["sent"]["spoofed"]
+    assert answers(a, "10.1.0.1", "10.1.0.2") == 2 and answers(a, "fd00::1", "fd00::2") == 2
+    # It takes an address that it was not given.
+    a.sh("ip addr add 10.1.0.9/24 dev eth0; ip addr add fd00::9/64 dev eth0; sleep 2")
+    before = spoofed("a")
+    assert answers(a, "10.1.0.9", "10.1.0.2") == 0 and answers(a, "fd00::9", "fd00::2") == 0
+    assert answers(b, "10.1.0.2", "10.1.0.9") == 0
+    assert spoofed("a") >= before + 3
+    # Another, which may say anything else, takes this one's: of what it says nothing arrives.
+    before = spoofed("b")
+    b.sh("ip addr add 10.1.0.1/24 dev eth0; ip addr add 10.1.0.8/24 dev eth0")
+    assert answers(b, "10.1.0.1", "10.1.0.7") == 0
+    assert spoofed("b") > before
+    b.sh("ip addr del 10.1.0.1/24 dev eth0")
+    assert answers(b, "10.1.0.8", "10.1.0.1") == 2
+    # The next control kernel knows it; a second NIC cannot have what is taken.
+    api.post("/v1/host/control/restart")
+    wait_instance(api, 2)
+    assert answers(a, "10.1.0.9", "10.1.0.2") == 0 and answers(a, "10.1.0.1", "10.1.0.2") == 2
+    assert api.get("/v1/vms/a")["nics"][0]["addresses"] == held["addresses"]
+    api.post("/v1/vms", {**api_spec("c"), "nics": [{"network": "lan", **held}]})
+    with pytest.raises(Problem) as e:
+        api.post("/v1/vms/c/actions/start")
+    assert e.value.status == 409 and "addresses" in str(e.value)
+
+
+def test_leased_addresses(host):
+    """A NIC that sends from what DHCP gave it, and from nothing else; and nobody is the gateway."""
+    api = host.api
+    a = Guest(api, "a", [{"network": "default", "anti_spoof": True, "addresses": ["dhcp"]}])
+    b = Guest(api, "b", ["default"])
+    ip = a.dhcp()
+    assert a.ping("192.168.213.1") == 3
+    a.sh("ip addr add 192.168.213.77/24 dev eth0")
+    assert a.ping("-I 192.168.213.77 192.168.213.1", 2, 1) == 0
+    assert a.ping(f"-I {ip} 192.168.213.1", 2) == 2
+    before = ports(api, "default")["b"]["sent"]["spoofed"]
+    b.sh("ip link set eth0 up; ip addr add 192.168.213.1/24 dev eth0")
+    assert b.ping("-I 192.168.213.1 192.168.213.99", 1, 1) == 0
+    assert ports(api, "default")["b"]["sent"]["spoofed"] > before
 
 
 def api_spec(name):
@@ -199,6 +292,14 @@ def test_nat(host, port):
     assert server.sha256 in a.sh(f"wget -q -O - http://10.0.2.2:{server.server_port}/ | sha256sum", 60)
     out = a.sh("nslookup nowhere.invalid 192.168.213.1", fails=True, timeout=30)
     assert "can't find" in out and "timed out" not in out
+    # Over TCP it is refused at once.
+    out = a.sh("nc -w 20 192.168.213.1 53 </dev/null", fails=True)
+    assert "refused" in out, out
+    nat = ports(api, "default")["gateway"]["nat"]
+    assert nat["dns_queries"] >= nat["dns_answers"] > 0 and nat["dns_refused"] == 1 and nat["dns_unasked"] == 0
+    figures = api.raw("GET", "/metrics")[2].decode()
+    assert int(re.search(r'^socle_network_nat_to_world_packets_total{network="default"} (\d+)$', figures, re.M)[1]) > 10
+    assert 'socle_network_port_up{network="default",kind="gateway",vm="",nic=""} 1\n' in figures
     leases = api.get("/v1/networks/default/leases")["items"]
     assert [(x["address"], x["mac"]) for x in leases] == [(ip, api.get("/v1/vms/a")["nics"][0]["mac"])]
     # Not management: nothing answers, so there is still somebody to be killed.
@@ -291,8 +392,17 @@ def test_definitions(host):
     refused({"name": "x", "mode": "nat", "nat": {"forwards": [{"protocol": "tcp", "port": 8080, "address": "192.168.214.5", "to_port": 80}]}},
             "/nat/forwards/0/port")
     refused({"name": "default"}, "exists")
+    for wrong, where in (({"trunk": [7, 0]}, "trunk/1"), ({"trunk": [7, 4095]}, "trunk/1"), ({"trunk": [7, 7]}, "trunk/1"), ({"trunk": 7}, "trunk"),
+                         ({"vlan": 7, "trunk": [7]}, "trunk/0"), ({"tagged_only": True}, "tagged_only"), ({"trunk": list(range(1, 34))}, "trunk")):
+        refused({**api_spec("v"), "nics": [{"network": "default", **wrong}]}, f"/nics/0/{where}\"", path="/v1/vms")
+    nic = {"network": "default", "anti_spoof": True}
+    for wrong in ("10.0.0", "224.0.0.1", "::", "fe80::1%1"):
+        refused({**api_spec("v"), "nics": [{**nic, "addresses": ["10.0.0.1", wrong]}]}, "/nics/0/addresses/1", path="/v1/vms")
+    refused({**api_spec("v"), "nics": [{**nic, "addresses": ["fe80::1", "FE80:0::1"]}]}, "twice", path="/v1/vms")
+    refused({**api_spec("v"), "nics": [{**nic, "anti_spoof": False, "addresses": ["10.0.0.1"]}]}, "/nics/0/addresses", path="/v1/vms")
     refused({**api_spec("v"), "nics": [{"network": "nowhere"}]}, "/nics/0/network", path="/v1/vms")
     api.post("/v1/networks", {"name": "lan"})
+    refused({**api_spec("v"), "nics": [{**nic, "network": "lan", "addresses": ["dhcp"]}]}, "/nics/0/addresses/0", path="/v1/vms")
     api.post("/v1/vms", {**api_spec("v"), "nics": [{"network": "lan"}]})
     with pytest.raises(Problem) as e:
         api.delete("/v1/networks/lan")

@@ -7,7 +7,8 @@ import threading
 import time
 
 import pytest
-from host import Api, Host, free_port
+from host import INITRD, KERNEL, Api, Host, free_port, modules
+from netguests import Guest
 
 NICS = [("pc", "e1000"), ("q35", "e1000e"), ("q35", "virtio-net-pci,disable-legacy=on"), ("q35", "virtio-net-pci,disable-legacy=on,vectors=0")]
 BROADCAST, PEER = b"\xff" * 6, bytes.fromhex("525500000002")
@@ -88,6 +89,83 @@ def test_vlan():
         wire.send(arp_request())
         wire.send(b"\x81\0\0\x2b" + arp_request())
         assert wire.answer(lambda frame: frame[0:6] == PEER, 1) is None
+
+
+class Tagger:
+    """Between the card's cable and a router's: on the card's side the router's frames have a tag. It remembers who sent without."""
+
+    def __init__(self, tag):
+        self.card, self.router, self.tag = Wire(), Wire(), tag
+        self.router.netdev = [w.replace("id=w0", "id=r0") for w in self.router.netdev]
+        self.untagged, self.tagged, self.end = set(), set(), False
+        for w in (self.card, self.router):
+            w.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.threads = [threading.Thread(target=self.carry, args=way, daemon=True)
+                        for way in ((self.card, self.router, self.strip), (self.router, self.card, lambda f: f[:12] + tag + f[12:]))]
+
+    def strip(self, frame):
+        tagged = frame[12:16] == self.tag
+        (self.tagged if tagged else self.untagged).add(frame[6:12])
+        return frame[:12] + frame[16:] if tagged else None
+
+    def carry(self, one, other, change):
+        while not self.end:
+            try:
+                frame = change(one.s.recv(2048))
+            except TimeoutError:
+                continue
+            if frame:
+                one.s.sendto(frame, ("127.0.0.1", other.theirs))
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end = True
+        for t in self.threads:
+            t.join()
+
+
+def test_shared_vlan():
+    """Management in a VLAN of a card that is a network's uplink, too: it answers there and nowhere else, a guest in that VLAN talks to it, one outside does not."""
+    port = free_port()
+    with Tagger(b"\x81\0\0\x2a") as wire, Host(
+            options="ip=dhcp vlan=42 mgmt.insecure=1 test.hooks=1", net=False, mem=512, limit=200, modules=modules((KERNEL, "vmlinuz"), (INITRD, "initrd")),
+            extra=["-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{port}-:8080", *wire.router.netdev, *wire.card.netdev,
+                   "-netdev", "hubport,hubid=0,id=h0,netdev=n0", "-netdev", "hubport,hubid=0,id=h1,netdev=r0", "-device", "virtio-net-pci,netdev=w0"]) as h:
+        h.ready()
+        h.serial.wait(r"net: address 10\.0\.2\.15/24", 20)
+        api = Api(port, timeout=20)
+        status = api.get("/v1/host")["network"]
+        mac = bytes.fromhex(status["nic"]["mac"].replace(":", ""))
+        api.post("/v1/networks", {"name": "out", "uplink": status["nic"]["name"]})
+        assert api.get("/v1/networks/out")["uplink_error"] is None
+        guest = Guest(api, "a", [{"network": "out", "vlan": 42}, {"network": "out"}])
+        guest.address("10.0.2.77/24", "eth0")
+        assert guest.ping("10.0.2.15") == 3 and guest.ping("10.0.2.2") == 3  # the host over the switch; the router with a tag
+        guest.sh("ip addr flush dev eth0; ip link set eth0 down")
+        guest.address("10.0.2.78/24", "eth1")
+        assert guest.ping("10.0.2.15", 2, 1) == 0 and guest.ping("10.0.2.2", 2, 1) == 0
+        inside, outside = (bytes.fromhex(n["mac"].replace(":", "")) for n in api.get("/v1/vms/a")["nics"])
+        assert mac in wire.tagged and inside in wire.tagged and outside in wire.untagged
+        # Who asks for it without that tag, or with another, is not answered.
+        wire.untagged.clear()
+        ask = ARP + bytes.fromhex("0001080006040001") + PEER + PEER_IP + bytes(6) + socket.inet_aton("10.0.2.15")
+        for tag in (b"", b"\x81\0\0\x2b", b"\x81\0\0\0"):
+            wire.card.send(tag + ask)
+        time.sleep(1)
+        assert mac not in wire.untagged and inside not in wire.untagged
+        # The same in the next control kernel, and when the card is not shared any more.
+        api.post("/v1/host/control/restart")
+        h.serial.wait(r"(net: address 10\.0\.2\.15/24[\s\S]*){2}", 40)
+        assert api.get("/v1/networks/out")["uplink_error"] is None
+        api.post("/v1/vms/a/actions/stop")
+        api.delete("/v1/vms/a")
+        api.delete("/v1/networks/out")
+        assert api.get("/v1/host")["network"]["vlan"] == 42
+        assert mac not in wire.untagged
 
 
 @pytest.mark.parametrize("machine,nic", NICS)

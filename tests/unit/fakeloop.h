@@ -114,6 +114,11 @@ void fake_advance(uint64_t ns)
 	fake_loop();
 }
 
+void loop_last_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	(void)hv_raw(number, a, b, c, d, 0, 0);
+}
+
 void loop_defer_last(struct loop_job *j)
 {
 	loop_defer(j);

@@ -13,7 +13,7 @@
 // SRC: ctrl-kernel/api/vmmem_api.c
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: ctrl-kernel/rt/hex.c
-// SRC: ctrl-kernel/ops/devices.c
+// SRC: ctrl-kernel/ops/devices.c net/ipaddr.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
@@ -31,7 +31,7 @@
 // SRC: ctrl-kernel/ops/vms.c
 // SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
 // SRC: ctrl-kernel/backend/netdev.c ctrl-kernel/api/network_api.c
-// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/claim.c net/spoof.c net/frame.c net/dns.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
 // SRC: net/netconf.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/config.c
@@ -71,7 +71,7 @@
 // SRC: ctrl-kernel/ops/volume_jobs.c
 // SRC: ctrl-kernel/api/content_api.c
 // SRC: ctrl-kernel/api/pool_api.c
-// SRC: ctrl-kernel/api/pool_metrics.c
+// SRC: ctrl-kernel/api/pool_metrics.c ctrl-kernel/api/network_metrics.c
 // SRC: ctrl-kernel/api/range.c
 // SRC: ctrl-kernel/api/volume_api.c
 // SRC: build/deps/src/cjson/cJSON.c

@@ -3,7 +3,7 @@
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/rt/hex.c
-// SRC: ctrl-kernel/ops/devices.c
+// SRC: ctrl-kernel/ops/devices.c net/ipaddr.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c

@@ -169,6 +169,14 @@ static void test_decode(void **state)
 		"{\"name\":\"v\",\"vcpus\":2e0,\"memory\":1048576,\"boot\":{\"kernel\":\"k\"}}", &s,
 		&errors));
 	assert_int_equal(s.memory, 1048576);
+	assert_true(decode("{\"name\":\"v\",\"vcpus\":1,\"memory\":1048576,\"boot\":{\"kernel\":"
+			   "\"k\"},\"nics\":[{"
+			   "\"network\":\"n\",\"trunk\":[7,4094],\"addresses\":[\"a\",\"b\"]}]}",
+			   &s, &errors));
+	assert_int_equal(s.nics[0].n_trunk, 2);
+	assert_int_equal(s.nics[0].trunk[1], 4094);
+	assert_int_equal(s.nics[0].n_addresses, 2);
+	assert_string_equal(s.nics[0].addresses[1], "b");
 }
 
 #define OK_REST "\"vcpus\":1,\"memory\":1048576,\"boot\":{\"kernel\":\"k\"}"
@@ -213,6 +221,10 @@ static const struct {
 	{"{\"name\":\"v\",\"vcpus\":1,\"memory\":1,\"boot\":{\"kernel\":\"k\",\"modules\":{"
 	 "}}}",
 	 "/boot/modules"},
+	{"{\"name\":\"v\"," OK_REST ",\"nics\":[{\"network\":\"n\",\"trunk\":[7,-1]}]}",
+	 "/nics/0/trunk/1"},
+	{"{\"name\":\"v\"," OK_REST ",\"nics\":[{\"network\":\"n\",\"trunk\":7}]}",
+	 "/nics/0/trunk"},
 	{"{\"name\":"
 	 "\"0123456789012345678901234567890123456789012345678901234567890123\"," OK_REST "}",
 	 "/name"},

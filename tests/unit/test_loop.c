@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -19,18 +20,25 @@
 static uint64_t now, last_deadline, script[16];
 static unsigned step, steps;
 static uint64_t promise, promise_at_wait;
+static bool refuses;
 static jmp_buf out;
 static char trace[128];
 
 struct hv_result hv_raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
 			uint64_t f)
 {
-	(void)b, (void)c, (void)d, (void)e, (void)f;
+	(void)d, (void)e;
 	if (n == HVC_HEARTBEAT) {
 		promise = a;
 		return (struct hv_result){0, 0};
 	}
-	assert_int_equal(n, HVC_EVENT_WAIT);
+	if (n != HVC_EVENT_WAIT) {
+		snprintf(trace + strlen(trace), sizeof(trace) - strlen(trace), "[%u:%u,%u,%u]",
+			 (unsigned)n, (unsigned)a, (unsigned)b, (unsigned)c);
+		if (n < HVC_THEN_WAIT || refuses)
+			return (struct hv_result){refuses ? -HVE_HANDLE : 0, 0};
+		a = f;
+	}
 	promise_at_wait = promise;
 	last_deadline = a;
 	if (step == steps)
@@ -166,6 +174,38 @@ static void test_jobs(void **state)
 	loop_bit_free(0);
 }
 
+static void say(void *ctx)
+{
+	note(ctx);
+	loop_last_call(HVC_EVENT_POST, 7, 1, 0, 0);
+	loop_last_call(HVC_EVENT_POST, 7, 1, 0, 0);
+}
+
+static void say_more(void *ctx)
+{
+	note(ctx);
+	loop_last_call(HVC_VM_MSI, 1, 2, 3, 0);
+}
+
+/* One call for the last word and the wait; an earlier word is said when there is another. */
+static void test_last_call(void **state)
+{
+	static const uint64_t words[] = {1, 2, 3, 0};
+
+	(void)state;
+	loop_bit_set(0, say, "a");
+	loop_bit_set(1, say_more, "b");
+	run(4, words);
+	assert_string_equal(trace, "a[132:7,1,0]b[195:1,2,3]ab[4:7,1,0][195:1,2,3]");
+	assert_int_equal(last_deadline, UINT64_MAX);
+	refuses = true; /* then it has not waited */
+	run(2, words);
+	assert_string_equal(trace, "a[132:7,1,0]b[195:1,2,3]");
+	refuses = false;
+	loop_bit_free(0);
+	loop_bit_free(1);
+}
+
 static void take_long(void *ctx)
 {
 	note(ctx);
@@ -217,7 +257,7 @@ int main(void)
 		cmocka_unit_test(test_bits_in_order), cmocka_unit_test(test_all_bits),
 		cmocka_unit_test(test_timers),        cmocka_unit_test(test_rearm),
 		cmocka_unit_test(test_heartbeat),     cmocka_unit_test(test_jobs),
-		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_last_call),     cmocka_unit_test(test_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@
 // SRC: ctrl-kernel/api/vmdisk_api.c
 // SRC: ctrl-kernel/api/vmmem_api.c
 // SRC: ctrl-kernel/rt/hex.c
-// SRC: ctrl-kernel/ops/devices.c
+// SRC: ctrl-kernel/ops/devices.c net/ipaddr.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
@@ -31,7 +31,7 @@
 // SRC: ctrl-kernel/ops/vms.c
 // SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
 // SRC: ctrl-kernel/backend/netdev.c ctrl-kernel/api/network_api.c
-// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/claim.c net/spoof.c net/frame.c net/dns.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
 // SRC: net/netconf.c
 // SRC: ctrl-kernel/api/http.c
 // SRC: ctrl-kernel/api/http_parse.c
@@ -70,7 +70,7 @@
 // SRC: ctrl-kernel/ops/volume_jobs.c
 // SRC: ctrl-kernel/api/content_api.c
 // SRC: ctrl-kernel/api/pool_api.c
-// SRC: ctrl-kernel/api/pool_metrics.c
+// SRC: ctrl-kernel/api/pool_metrics.c ctrl-kernel/api/network_metrics.c
 // SRC: ctrl-kernel/api/range.c
 // SRC: ctrl-kernel/api/volume_api.c
 // SRC: build/deps/src/cjson/cJSON.c
@@ -89,6 +89,7 @@
 #include <cmocka.h>
 #include "tests/unit/fakehv.h"
 #include "tests/unit/apiclient.h"
+#include "ctrl-kernel/ops/networks.h"
 
 static void scrape(void)
 {
@@ -189,11 +190,31 @@ static void test_vms(void **state)
 	client_end();
 }
 
+static void test_networks(void **state)
+{
+	struct ops_error e;
+
+	(void)state;
+	ask("POST", "/v1/networks", "{\"name\":\"lan\"}");
+	assert_int_equal(reply_status(), 201);
+	network_find("lan")->sw.gone.tx_spoofed = 7;
+	scrape();
+	check_lines();
+	promtool();
+	assert_non_null(strstr(reply_body(), "socle_network_ports{network=\"lan\"} 0\n"));
+	assert_non_null(
+		strstr(reply_body(),
+		       "socle_network_sent_drops_total{network=\"lan\",reason=\"spoofed\"} 7\n"));
+	assert_int_equal(network_delete(network_find("lan"), &e), 0);
+	client_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_networks),
 	};
 	int r;
 

@@ -4,11 +4,11 @@
 // SRC: net/dhcpd.c
 // SRC: net/fdb.c
 // SRC: net/frame.c
-// SRC: net/nat.c
+// SRC: net/dns.c net/nat.c
 // SRC: net/nat_flow.c
 // SRC: net/nat_packet.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <setjmp.h>
 #include <stdarg.h>
@@ -183,7 +183,7 @@ static void test_round_trips(void **state)
 {
 	(void)state;
 	round_trip(NAT_TCP, 40000, 80);
-	round_trip(NAT_UDP, 40000, 53);
+	round_trip(NAT_UDP, 40000, 53); /* of another resolver nothing is read */
 	round_trip(NAT_ICMP, 77, 0);
 	assert_int_equal(nat_stats(nat)->sent, 3);
 	assert_int_equal(nat_stats(nat)->received, 3);
@@ -203,21 +203,163 @@ static void test_port_follows(void **state)
 	assert_int_equal(packet_get16(sent + 20), port);
 }
 
+/* ---- DNS ---- */
+
+#define TEXT(s) (s), sizeof(s) - 1
+#define QUESTION(name) "\3www\7" name "\0\0\1\0\1"
+#define EDNS(even, size) QUESTION(even "example") "\0\0\x29" size "\0\0\0\0\0\0"
+
+/* -> bytes of a UDP packet around a DNS message: flags' first byte, how many additional records, the rest */
+static size_t dns_packet(uint8_t *p, uint32_t from, uint16_t from_port, uint32_t to,
+			 uint16_t to_port, uint8_t flags, uint8_t additional, const char *rest,
+			 size_t bytes)
+{
+	size_t len = 28 + 12 + bytes;
+	uint8_t *m = p + 28;
+
+	memset(p, 0, len);
+	p[0] = 0x45;
+	packet_put16(p + 2, (uint16_t)len);
+	p[8] = 64;
+	p[9] = NAT_UDP;
+	packet_put32(p + 12, from);
+	packet_put32(p + 16, to);
+	packet_put16(p + 10, (uint16_t)~plain_sum(p, 20, 0));
+	packet_put16(p + 20, from_port);
+	packet_put16(p + 22, to_port);
+	packet_put16(p + 24, (uint16_t)(len - 20));
+	memcpy(m, (uint8_t[12]){0x12, 0x34, flags, 0, 0, 1, [11] = additional}, 12);
+	memcpy(m + 12, rest, bytes);
+	packet_put16(p + 26,
+		     (uint16_t)~plain_sum(p + 20, len - 20,
+					  plain_sum(p + 12, 8, NAT_UDP + (uint32_t)len - 20)));
+	assert_true(sums_right(p));
+	return len;
+}
+
+static void guest_asks(uint16_t port, uint8_t flags, uint8_t additional, const char *rest,
+		       size_t bytes)
+{
+	memcpy(frame, gateway_mac, 6);
+	memcpy(frame + 6, guest_mac, 6);
+	packet_put16(frame + 12, ETH_TYPE_IPV4);
+	from_guest(frame, 14 + dns_packet(frame + 14, GUEST, port, GATEWAY, 53, flags, additional,
+					  rest, bytes));
+}
+
+static bool resolver_answers(uint16_t port, const char *rest, size_t bytes)
+{
+	static uint8_t packet[2000];
+	size_t n = dns_packet(packet, RESOLVER, 53, HOST_IP, port, 0x81, 0, rest, bytes);
+
+	n_got = 0;
+	assert_true(nat_input(packet, n));
+	return n_got != 0;
+}
+
 static void test_dns(void **state)
 {
 	uint16_t port;
 
 	(void)state;
-	guest_sends(NAT_UDP, 5353, GATEWAY, 53);
+	guest_asks(5353, 1, 0, TEXT(QUESTION("example")));
 	assert_int_equal(packet_get32(sent + 16), RESOLVER);
 	assert_true(sums_right(sent));
 	port = packet_get16(sent + 20);
-	assert_true(comes(NAT_UDP, RESOLVER, 53, port));
+	assert_false(resolver_answers(port, TEXT(QUESTION("examplf"))));
+	assert_true(comes(NAT_UDP, RESOLVER, 53, port)); /* no DNS at all */
+	assert_int_equal(n_got, 0);
+	assert_int_equal(nat_stats(nat)->dns_unasked, 2);
+	assert_true(resolver_answers(port, TEXT(QUESTION("example"))));
 	assert_int_equal(packet_get32(got + 26), GATEWAY); /* as if the gateway had answered */
 	assert_true(sums_right(got + 14));
+	assert_false(resolver_answers(port, TEXT(QUESTION("example"))));
+	assert_int_equal(nat_stats(nat)->dns_queries, 1);
+	assert_int_equal(nat_stats(nat)->dns_answers, 1);
 	host.dns = 0;
-	guest_sends(NAT_UDP, 5354, GATEWAY, 53);
+	guest_asks(5354, 1, 0, TEXT(QUESTION("example")));
 	assert_int_equal(n_sent, 0);
+}
+
+static void test_dns_refused(void **state)
+{
+	(void)state;
+	guest_sends(NAT_UDP, 5353, GATEWAY, 53); /* no DNS */
+	assert_int_equal(n_sent, 0);
+	guest_asks(5353, 0x81, 0, TEXT(QUESTION("example"))); /* an answer */
+	assert_int_equal(n_sent, 0);
+	guest_asks(5353, 1, 0, TEXT(QUESTION("example") "x"));
+	assert_int_equal(n_sent, 0);
+	guest_asks(5353, 1, 0, TEXT(QUESTION("example")));
+	packet_put16(frame + 14 + 24, 20); /* UDP says that it is shorter */
+	from_guest(frame, 14 + 28 + 12 + 17);
+	assert_int_equal(n_sent, 0);
+	assert_int_equal(nat_stats(nat)->dns_refused, 4);
+	/* One's questions until they have answers, or time has gone by. */
+	for (unsigned i = 0; i < 200; i++)
+		guest_asks((uint16_t)(6000 + i), 1, 0, TEXT(QUESTION("example")));
+	assert_int_equal(n_sent, 0);
+	assert_int_equal(nat_stats(nat)->dns_queries, 1 + 63);
+	now_ns += 12000000000ull;
+	guest_asks(7000, 1, 0, TEXT(QUESTION("example")));
+	assert_int_not_equal(n_sent, 0);
+}
+
+/* Nothing that comes in more than one piece is asked for, and nothing longer than the guest takes is carried. */
+static void test_dns_sizes(void **state)
+{
+	static char long_answer[1500] = QUESTION("example");
+	uint16_t port;
+
+	(void)state;
+	guest_asks(5353, 1, 1, TEXT(EDNS("", "\x10\0")));
+	assert_true(sums_right(sent));
+	assert_int_equal(packet_get16(sent + 28 + 12 + 17 + 3), 1232);
+	guest_asks(5353, 1, 1, TEXT("\3www\6xample\0\0\1\0\1\0\0\x29\x10\0\0\0\0\0\0\0"));
+	assert_true(sums_right(sent)); /* the same a byte further on */
+	assert_int_equal(packet_get16(sent + 28 + 12 + 16 + 3), 1232);
+	guest_asks(5353, 1, 1, TEXT(EDNS("", "\3\0")));
+	assert_int_equal(packet_get16(sent + 28 + 12 + 17 + 3), 768);
+	port = packet_get16(sent + 20);
+	/* An answer of 800 bytes: the question, and records of a type not known. */
+	memcpy(long_answer, QUESTION("example"), 17);
+	memcpy(long_answer + 17, "\0\0\x63\0\1\0\0\0\0\2\xf8", 11); /* 760 bytes */
+	for (unsigned i = 0; i < 2; i++) {
+		static uint8_t packet[2000];
+		size_t bytes = i ? 700 : 760, n;
+
+		packet_put16((uint8_t *)long_answer + 17 + 9, (uint16_t)bytes);
+		n = dns_packet(packet, RESOLVER, 53, HOST_IP, port, 0x81, 1, long_answer,
+			       28 + bytes);
+		n_got = 0;
+		assert_true(nat_input(packet, n));
+		assert_int_equal(n_got, i ? 14 + n : 0);
+	}
+}
+
+/* Over TCP nobody is there: that is said at once. */
+static void test_dns_tcp(void **state)
+{
+	(void)state;
+	guest_sends(NAT_TCP, 4000, GATEWAY, 53); /* no SYN, no ACK, eleven bytes */
+	assert_int_equal(n_sent, 0);
+	assert_int_equal(n_got, 14 + 40);
+	assert_true(sums_right(got + 14));
+	assert_int_equal(packet_get32(got + 26), GATEWAY);
+	assert_int_equal(packet_get16(got + 36), 4000);
+	assert_int_equal(got[14 + 33], 0x14);
+	assert_int_equal(packet_get32(got + 14 + 28), 11);
+	frame[14 + 33] = 2; /* SYN counts */
+	from_guest(frame, 14 + 51);
+	assert_int_equal(packet_get32(got + 14 + 28), 12);
+	frame[14 + 33] = 0x10;
+	packet_put32(frame + 14 + 28, 0x12345678);
+	from_guest(frame, 14 + 51);
+	assert_int_equal(got[14 + 33], 4);
+	assert_int_equal(packet_get32(got + 14 + 24), 0x12345678);
+	frame[14 + 33] = 4; /* of a reset there is none */
+	from_guest(frame, 14 + 51);
+	assert_int_equal(n_got, 0);
 }
 
 static void test_forward(void **state)
@@ -458,6 +600,9 @@ int main(void)
 		T(test_round_trips),
 		T(test_port_follows),
 		T(test_dns),
+		T(test_dns_refused),
+		T(test_dns_sizes),
+		T(test_dns_tcp),
 		T(test_forward),
 		T(test_forward_to_unknown),
 		T(test_refused),

@@ -3,7 +3,7 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/dhcpd.c
-// SRC: net/nat.c
+// SRC: net/dns.c net/nat.c
 // SRC: net/nat_flow.c
 // SRC: net/nat_host.c
 // SRC: net/nat_packet.c
@@ -12,7 +12,7 @@
 // SRC: net/netif.c
 // SRC: net/packet.c
 // SRC: net/random.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 // SRC: net/tcp.c
 // SRC: net/timers.c

@@ -351,6 +351,37 @@ static void test_handoff(void **state)
 	assert_true(used(&other) - was >= 8);
 }
 
+/* Whom a doorbell wakes waits until the guest waits, or its patience is over. */
+static void test_patience(void **state)
+{
+	struct sched_ent vcpu, vmm;
+
+	reset(1);
+	ready(&vmm, &prog_ops, NULL, 100);
+	turn(0);
+	sched_block_self(&vmm, BLOCK_EVENT);
+	ready(&vcpu, &vcpu_ops, NULL, 100);
+	spin_for(100 * MS);
+	sched_unblock_soon(&vmm, BLOCK_EVENT, MS / 10);
+	assert_false(cpus[0]->need_resched);
+	now += MS / 10;
+	fire_due(0);
+	assert_true(cpus[0]->need_resched);
+	assert_ptr_equal(turn(0), &vmm);
+	sched_block_self(&vmm, BLOCK_EVENT);
+	assert_ptr_equal(turn(0), &vcpu);
+	spin_for(100 * MS);
+	sched_unblock_soon(&vmm, BLOCK_EVENT, MS / 10);
+	sched_block_self(&vcpu, BLOCK_HALT);
+	assert_ptr_equal(turn(0), &vmm); /* at once */
+	sched_block_self(&vmm, BLOCK_EVENT);
+	sched_unblock(&vcpu, BLOCK_HALT);
+	assert_ptr_equal(turn(0), &vcpu);
+	spin_for(100 * MS);
+	sched_unblock_soon(&vmm, BLOCK_EVENT, 0);
+	assert_true(cpus[0]->need_resched);
+}
+
 static void test_cap(void **state)
 {
 	struct sched_group g;
@@ -464,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_gone_is_due_once),
 		cmocka_unit_test(test_wake_placement),
 		cmocka_unit_test(test_handoff),
+		cmocka_unit_test(test_patience),
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_more_than_cpus),
 		cmocka_unit_test(test_idle_cpu_steals),

@@ -4,7 +4,7 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <setjmp.h>
 #include <stdarg.h>
@@ -126,6 +126,28 @@ static void test_floods_then_learns(void **state)
 	expect(0, 0, 0, 0, 0);
 	assert_int_equal(port[0].counters.tx_frames, 4);
 	assert_int_equal(port[0].counters.flooded, 8);
+}
+
+/* What a port has had is not forgotten with it. */
+static void test_total(void **state)
+{
+	struct switch_counters before, after;
+
+	(void)state;
+	send(0, all, mac[0]);
+	switch_malformed(&port[1]);
+	switch_total(&sw, &before);
+	assert_int_equal(before.tx_frames, 1);
+	assert_int_equal(before.rx_frames, 4);
+	assert_int_equal(before.tx_malformed, 1);
+	switch_unplug(&port[0]);
+	switch_unplug(&port[1]);
+	switch_total(&sw, &after);
+	assert_memory_equal(&before, &after, sizeof(before));
+	plug(0, (struct switch_port_config){.learn = 4});
+	send(0, all, mac[0]);
+	switch_total(&sw, &after);
+	assert_int_equal(after.tx_frames, 2);
 }
 
 static void test_ages(void **state)
@@ -268,6 +290,82 @@ static void test_vlans(void **state)
 	assert_int_equal(put(4, 64, S), 0);
 }
 
+/* A guest with tags: two VLANs and the one without, or two alone. */
+static void test_guest_trunk(void **state)
+{
+	struct switch_port_config c = {
+		.vid = 5, .n_vids = 2, .vids = {7, 8}, .has_mac = true, .mac = {2, 9}, .learn = 4};
+	static const uint8_t given[6] = {2, 9};
+	struct switch_port another = {.ops = &ops};
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++)
+		switch_unplug(&port[i]);
+	plug(0, c);
+	for (unsigned i = 1; i < N; i++)
+		plug(i, (struct switch_port_config){.vid = (uint16_t)(i + 4), .learn = 4});
+	/* Ports 1 to 4 are in VLANs 5 to 8. */
+	send(0, all, given);
+	expect(0, 1, 0, 0, 0);
+	for (unsigned vid = 5; vid <= 8; vid++) {
+		eth(all, given, vid, 0x1234);
+		assert_int_equal(put(0, 64, S), vid >= 7);
+		expect(0, 0, 0, vid == 7, vid == 8);
+	}
+	assert_int_equal(port[0].counters.tx_vlan, 2);
+	/* It is found by its MAC in each of them; with the tag that it must have. */
+	send(3, given, mac[3]);
+	expect(1, 0, 0, 0, 0);
+	assert_true(switch_tagged(&port[0], &last));
+	send(1, given, mac[1]);
+	expect(1, 0, 0, 0, 0);
+	assert_false(switch_tagged(&port[0], &last));
+	assert_false(switch_tagged(&port[1], &last));
+	assert_int_equal(send(2, given, mac[2]), 0);
+	/* Nobody else sends from it, nor can have it, where it is. */
+	assert_int_equal(send(4, all, given), 0);
+	assert_int_equal(send(2, all, given), 0); /* nobody is there, but it may */
+	assert_int_equal(port[2].counters.tx_spoofed, 0);
+	assert_int_equal(port[4].counters.tx_spoofed, 1);
+	another.config = c;
+	another.config.vid = 9;
+	assert_int_equal(switch_plug(&sw, &another), SWITCH_MAC_TAKEN);
+	/* Without any but tagged ones. */
+	switch_unplug(&port[0]);
+	memset(got, 0, sizeof(got));
+	c.tagged_only = true;
+	c.vids[1] = 5;
+	plug(0, c);
+	assert_int_equal(send(0, all, given), 0);
+	assert_int_equal(port[0].counters.tx_vlan, 1);
+	eth(all, given, 5, 0x1234);
+	put(0, 64, S);
+	expect(0, 1, 0, 0, 0);
+	send(1, given, mac[1]);
+	expect(1, 0, 0, 0, 0);
+	assert_true(switch_tagged(&port[0], &last));
+}
+
+static void test_trunk_claims(void **state)
+{
+	struct switch_port_config c = {
+		.vid = 5, .n_vids = 1, .vids = {7}, .n_addrs = 1, .addrs = {{4, {10, 0, 0, 1}}}};
+	struct switch_port b = {.ops = &ops};
+
+	(void)state;
+	switch_unplug(&port[0]);
+	plug(0, c);
+	b.config = c;
+	b.config.vid = 6;
+	assert_int_equal(switch_plug(&sw, &b), SWITCH_ADDR_TAKEN); /* both are in 7 */
+	b.config.vids[0] = 5;
+	assert_int_equal(switch_plug(&sw, &b), SWITCH_ADDR_TAKEN);
+	b.config.tagged_only = true;
+	b.config.vids[0] = 8;
+	assert_int_equal(switch_plug(&sw, &b), SWITCH_OK);
+	switch_unplug(&b);
+}
+
 static void test_wire_form(void **state)
 {
 	struct nic_seg seg[3] = {{frame, 5}, {frame + 5, 200}, {frame + 205, 95}},
@@ -380,6 +478,7 @@ static bool may(const struct switch_port_config *c, size_t n)
 
 static const struct switch_port_config strict = {
 	.anti_spoof = true,
+	.addrs_only = true,
 	.mac = {2, 0, 0, 0, 0, 0},
 	.n_addrs = 2,
 	.addrs = {{4, {10, 0, 0, 1}}, {6, {0xfe, 0x80, [15] = 1}}},
@@ -390,7 +489,7 @@ static void test_spoof_ipv4(void **state)
 	struct switch_port_config mac_only = strict;
 
 	(void)state;
-	mac_only.n_addrs = 0;
+	mac_only.addrs_only = false;
 	eth(all, mac[1], 0, 0x1234);
 	assert_false(may(&strict, 60));
 	eth(all, mac[0], 0, 0x1234);
@@ -398,7 +497,10 @@ static void test_spoof_ipv4(void **state)
 	/* ARP: sender's MAC at 22, IP at 28. */
 	eth(all, mac[0], 0, ETH_TYPE_ARP);
 	memcpy(frame + 22, mac[0], 6);
+	memcpy(frame + 38, (uint8_t[]){10, 0, 0, 1}, 4);
 	assert_true(may(&strict, 60)); /* a probe */
+	frame[41] = 2;
+	assert_false(may(&strict, 60)); /* whoever has that would give it up */
 	memcpy(frame + 28, (uint8_t[]){10, 0, 0, 1}, 4);
 	assert_true(may(&strict, 60));
 	frame[31] = 2;
@@ -449,6 +551,20 @@ static void test_spoof_ipv6(void **state)
 	n = nd(136, mac[0]);
 	frame[14 + 23] = 2; /* another's source */
 	assert_false(may(&strict, n));
+	/* Whether anybody has its own address, or another's. */
+	n = nd(135, mac[0]);
+	memset(frame + 14 + 8, 0, 16);
+	frame[14 + 64] = 14; /* no address: a nonce */
+	assert_true(may(&strict, n));
+	frame[14 + 63] = 9;
+	assert_false(may(&strict, n));
+	/* The address that follows from its MAC needs no mention; one that does not, does. */
+	n = nd(136, mac[0]);
+	for (unsigned at = 14 + 8; at <= 14 + 48; at += 40)
+		memcpy(frame + at, (uint8_t[16]){0xfe, 0x80, [11] = 0xff, 0xfe}, 16);
+	assert_true(may(&strict, n));
+	frame[14 + 63]++;
+	assert_false(may(&strict, n));
 	/* Longer than can be seen. */
 	(void)nd(136, mac[0]);
 	assert_false(may(&strict, 400));
@@ -475,17 +591,121 @@ static void test_spoof_extensions(void **state)
 	assert_false(may(&strict, n + 40 + 8 + 40));
 }
 
+/* Who may use IPv4 only may not use just any IPv6. */
+static void test_spoof_other_version(void **state)
+{
+	struct switch_port_config c = strict;
+	size_t n = nd(128, mac[0]);
+
+	(void)state;
+	assert_true(may(&c, n));
+	c.n_addrs = 1;
+	assert_false(may(&c, n));
+}
+
+static bool leased(const void *ctx, const uint8_t *from, uint32_t address)
+{
+	return address == *(const uint32_t *)ctx && memcmp(from, mac[0], 6) == 0;
+}
+
+static void test_spoof_leased(void **state)
+{
+	static uint32_t lease = 0x0a000007;
+	struct switch_port_config c = strict;
+
+	(void)state;
+	c.n_addrs = 0;
+	eth(all, mac[0], 0, ETH_TYPE_IPV4);
+	assert_true(may(&c, 60)); /* it asks for one */
+	memcpy(frame + 26, (uint8_t[]){10, 0, 0, 7}, 4);
+	assert_false(may(&c, 60));
+	c.leased = leased;
+	c.leased_ctx = &lease;
+	assert_true(may(&c, 60));
+	lease++;
+	assert_false(may(&c, 60));
+	lease--;
+}
+
+/* ---- addresses that are somebody's ---- */
+
+static unsigned arp_from(unsigned i, uint8_t last)
+{
+	eth(all, mac[i], 0, ETH_TYPE_ARP);
+	memcpy(frame + 22, mac[i], 6);
+	memcpy(frame + 28, (uint8_t[]){10, 0, 0, last}, 4);
+	return put(i, 60, S);
+}
+
+static unsigned ip_from(unsigned i, uint8_t last)
+{
+	eth(all, mac[i], 0, ETH_TYPE_IPV4);
+	memcpy(frame + 26, (uint8_t[]){10, 0, 0, last}, 4);
+	return put(i, 60, S);
+}
+
+static void test_claims(void **state)
+{
+	struct switch_port_config c = strict;
+	struct switch_port another = {.ops = &ops};
+
+	(void)state;
+	switch_unplug(&port[0]);
+	switch_unplug(&port[3]);
+	switch_unplug(&port[4]);
+	c.has_mac = true;
+	plug(0, c);
+	plug(3, (struct switch_port_config){.trunk = true, .learn = 4});
+	plug(4, (struct switch_port_config){.vid = 7, .learn = 4});
+	assert_int_equal(sw.n_claims, 2);
+	/* Its owner may, nobody else; other addresses are free. */
+	assert_int_not_equal(arp_from(0, 1), 0);
+	assert_int_not_equal(ip_from(0, 1), 0);
+	assert_int_equal(arp_from(1, 1), 0);
+	assert_int_equal(ip_from(1, 1), 0);
+	assert_int_equal(port[1].counters.tx_spoofed, 2);
+	assert_int_not_equal(arp_from(1, 2), 0);
+	/* From outside a router may send back what came, and not answer for it. */
+	assert_int_not_equal(ip_from(3, 1), 0);
+	assert_int_equal(arp_from(3, 1), 0);
+	/* Another VLAN has its own addresses. */
+	assert_int_not_equal(arp_from(4, 1), 0);
+	/* IPv6; and what may be hidden. */
+	(void)nd(136, mac[1]);
+	memcpy(frame + 6, mac[1], 6);
+	assert_int_equal(put(1, 14 + 72, S), 0);
+	frame[14 + 6] = 60;
+	frame[14 + 40] = 58;
+	frame[14 + 41] = 0;
+	frame[14 + 48] = 136;
+	assert_int_equal(put(1, 14 + 80, S), 0);
+	/* Two cannot have the same; the first keeps its own. */
+	another.config = c;
+	another.config.mac[5] = 99;
+	assert_int_equal(switch_plug(&sw, &another), SWITCH_ADDR_TAKEN);
+	another.config.vid = 7;
+	assert_int_equal(switch_plug(&sw, &another), SWITCH_OK);
+	switch_unplug(&another);
+	assert_int_equal(arp_from(1, 1), 0);
+	switch_unplug(&port[0]);
+	assert_int_equal(sw.n_claims, 0);
+	assert_int_not_equal(arp_from(1, 1), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_floods_then_learns),
+		T(test_total),
 		T(test_ages),
 		T(test_moves),
 		T(test_flood_of_senders),
 		T(test_given_address),
 		T(test_reserved_and_malformed),
 		T(test_vlans),
+		T(test_guest_trunk),
+		T(test_trunk_claims),
 		T(test_wire_form),
 		T(test_isolated),
 		T(test_link),
@@ -494,6 +714,9 @@ int main(void)
 		cmocka_unit_test(test_spoof_ipv4),
 		cmocka_unit_test(test_spoof_ipv6),
 		cmocka_unit_test(test_spoof_extensions),
+		cmocka_unit_test(test_spoof_other_version),
+		cmocka_unit_test(test_spoof_leased),
+		T(test_claims),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

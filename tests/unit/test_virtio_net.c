@@ -23,7 +23,7 @@
 // SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/packet.c
-// SRC: net/spoof.c
+// SRC: net/claim.c net/spoof.c
 // SRC: net/switch.c
 #include <stdio.h>
 

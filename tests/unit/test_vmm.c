@@ -40,6 +40,7 @@
 #include <unistd.h>
 
 #include "ctrl-kernel/rt/hvcall.h"
+#include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/vmm/vm.h"
 
 enum { VM = 7, MEMS = 16, KERNEL = HV_SLOTS };
@@ -268,6 +269,12 @@ static int setup(void **state)
 	return 0;
 }
 
+static void scan(void)
+{
+	park_scan(NULL);
+	loop_last_call_now(); /* the loop's, at the end of the turn */
+}
+
 static void guest_access(unsigned vcpu, uint32_t access, uint64_t addr, uint64_t value)
 {
 	struct hv_mailbox *m = &page->mailbox[vcpu];
@@ -278,7 +285,7 @@ static void guest_access(unsigned vcpu, uint32_t access, uint64_t addr, uint64_t
 	m->addr = addr;
 	m->value = value;
 	m->seq++;
-	park_scan(NULL);
+	scan();
 }
 
 static void test_cold_start(void **state)
@@ -307,11 +314,11 @@ static void test_answers(void **state)
 	guest_access(0, HV_PIO_READ, 0x64, 0);
 	assert_string_equal(trace, "resume(0,1,0xff) ");
 	trace[0] = 0;
-	park_scan(NULL); /* nobody waits */
+	scan(); /* nobody waits */
 	assert_string_equal(trace, "");
 	page->mailbox[0].seq++;
 	page->mailbox[1].seq++;
-	park_scan(NULL);
+	scan();
 	assert_string_equal(trace, "resume(0,2,0xff) resume(1,2,0x2) ");
 }
 
@@ -352,7 +359,7 @@ static void test_died_while_switching_off(void **state)
 	page->mailbox[0].done = page->mailbox[0].seq - 1;
 	instance_start(2);
 	assert_int_equal(the_status->phase, VMM_RUNNING);
-	park_scan(NULL);
+	scan();
 	assert_string_equal(trace, "control(4,7) ");
 	assert_int_equal(the_status->phase, VMM_OFF);
 }
@@ -369,7 +376,7 @@ static void test_new_instance(void **state)
 	assert_string_equal(trace, ""); /* the guest runs on: nothing is set or started */
 	assert_int_equal(the_status->phase, VMM_RUNNING);
 	assert_int_equal(n_claims, 7);
-	park_scan(NULL);
+	scan();
 	assert_string_equal(trace, "resume(0,3,0xab) ");
 }
 

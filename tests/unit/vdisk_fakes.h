@@ -60,6 +60,11 @@ int loop_bit_alloc(loop_fn fn, void *ctx)
 	return 5;
 }
 
+void loop_last_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	(void)hv_raw(number, a, b, c, d, 0, 0);
+}
+
 void loop_defer_last(struct loop_job *j)
 {
 	if (j->queued)

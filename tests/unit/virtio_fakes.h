@@ -112,6 +112,11 @@ void vm_msi(struct vm *v, uint64_t address, uint32_t data)
 	n_msis++;
 }
 
+void vm_msi_last(struct vm *v, uint64_t address, uint32_t data)
+{
+	vm_msi(v, address, data);
+}
+
 void vm_io_tell(void)
 {
 	n_io_tells++;

@@ -69,7 +69,8 @@ static void intx_update(struct virtio_device *d)
 	pci_intx_set(d->vm, d->slot, (d->s->isr & 0xff) && !msix_on(d));
 }
 
-/* What is pending and may go, goes. A message is sent before its bit is cleared: better twice than not at all. */
+/* What is pending and may go, goes. A message is sent before its bit is cleared: better twice than not at all. Those of queues are
+ * sent at the end of the turn; if this instance does not live to see it, the next one interrupts for all of them. */
 static void vectors_flush(struct virtio_device *d)
 {
 	uint32_t control = pci_config_get(d->vm, d->slot, MSIX_CONTROL, 2);
@@ -82,7 +83,10 @@ static void vectors_flush(struct virtio_device *d)
 
 		if (v->control & VECTOR_MASKED)
 			continue;
-		vm_msi(d->vm, v->address, v->data);
+		if (n == d->s->config_vector)
+			vm_msi(d->vm, v->address, v->data);
+		else
+			vm_msi_last(d->vm, v->address, v->data);
 		d->s->pending &= ~(1u << n);
 	}
 }

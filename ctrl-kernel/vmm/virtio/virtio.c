@@ -81,6 +81,16 @@ void virtio_signal(struct virtio_device *d, unsigned queue)
 		transport_interrupt(d, d->s->queue[queue].vector, VIRTIO_ISR_QUEUE);
 }
 
+static unsigned n_taken;
+
+unsigned virtio_requests(void)
+{
+	unsigned n = n_taken;
+
+	n_taken = 0;
+	return n;
+}
+
 bool virtio_serve(struct virtio_device *d, unsigned queue,
 		  void (*fn)(struct virtio_device *d, unsigned queue, const struct vq_chain *c))
 {
@@ -92,6 +102,7 @@ bool virtio_serve(struct virtio_device *d, unsigned queue,
 			n++;
 		}
 	} while (n < VIRTIO_TURN && vq_listen(&d->queue[queue]));
+	n_taken += n;
 	virtio_signal(d, queue);
 	return n == VIRTIO_TURN;
 }

@@ -56,9 +56,8 @@ void guest_main(void)
 	outb(0x40, 0x00);
 	outb(0x40, 0x10);
 	ticks = 0;
-	sti();
 	while (!ticks)
-		sti_hlt();
+		sti_hlt(); /* not before: the only one might come between the look and HLT */
 	for (uint64_t end = rdtsc() + 20000000; rdtsc() < end;)
 		pause();
 	check(ticks == 1, "mode 0 fired %u times", ticks);
