@@ -120,6 +120,9 @@ void api_nic_patch(struct api_call *call);
 void api_image_action(struct api_call *call);
 void api_lasting_init(void); /* lasting_api.c; after pools_init() */
 void api_lasting_write(struct out *o);
+void api_kept_list(struct api_call *call); /* kept.c */
+void api_kept_get(struct api_call *call);
+void api_kept_delete(struct api_call *call);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
 void api_vm_get(struct api_call *call);

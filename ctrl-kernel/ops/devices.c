@@ -312,25 +312,31 @@ bool devices_sane(const struct vm_spec *spec)
 
 /* ---- layout ---- */
 
-static uint32_t disk_queues(const struct vm_spec *spec)
+/* Of a disk; pairs of a NIC. */
+static uint32_t queues(const struct vm_spec *spec)
 {
 	return spec->vcpus < VMM_IO_QUEUES_MAX ? spec->vcpus : VMM_IO_QUEUES_MAX;
 }
 
 uint32_t devices_disk_pages(const struct vm_spec *spec)
 {
-	return disk_queues(spec) * (uint32_t)IO_DISK_PAGES;
+	return queues(spec) * (uint32_t)IO_DISK_PAGES;
 }
 
-uint32_t devices_nic_pages(void)
+static uint32_t pair_pages(uint32_t pairs)
 {
-	return 2 * (uint32_t)IO_NIC_PAGES; /* receive, transmit */
+	return pairs * 2 * (uint32_t)IO_NIC_PAGES; /* receive, transmit */
+}
+
+uint32_t devices_nic_pages(const struct vm_spec *spec)
+{
+	return pair_pages(queues(spec));
 }
 
 uint64_t devices_io_pages(const struct vm_spec *spec)
 {
 	return (uint64_t)spec->n_disks * devices_disk_pages(spec) +
-	       (uint64_t)spec->n_nics * devices_nic_pages();
+	       (uint64_t)spec->n_nics * devices_nic_pages(spec);
 }
 
 static void take_pages(struct vmm_config *config, uint32_t *area, uint32_t pages)
@@ -345,7 +351,7 @@ void devices_layout_disk(const struct vm_spec *spec, const struct vm_disk *d,
 	struct vmm_disk *out = &config->disks[disk_place(d)];
 
 	if (!out->queues) {
-		out->queues = disk_queues(spec);
+		out->queues = queues(spec);
 		take_pages(config, &out->area, devices_disk_pages(spec));
 	}
 	out->flags = (d->read_only ? VMM_DISK_READ_ONLY : 0) | (d->cdrom ? VMM_DISK_CD : 0);
@@ -353,13 +359,14 @@ void devices_layout_disk(const struct vm_spec *spec, const struct vm_disk *d,
 	memcpy(out->serial, d->serial, strlen(d->serial));
 }
 
-void devices_layout_nic(const struct vm_nic *n, struct vmm_config *config)
+void devices_layout_nic(const struct vm_spec *spec, const struct vm_nic *n,
+			struct vmm_config *config)
 {
 	struct vmm_nic *out = &config->nics[nic_place(n)];
 
 	if (!out->pairs) {
-		out->pairs = 1;
-		take_pages(config, &out->area, devices_nic_pages());
+		out->pairs = queues(spec);
+		take_pages(config, &out->area, devices_nic_pages(spec));
 	}
 	out->mtu = NIC_MTU;
 	out->link = 1;
@@ -374,7 +381,7 @@ void devices_layout(const struct vm_spec *spec, struct vmm_config *config)
 		config->disks[disk_place(&spec->disks[i])].present = 1;
 	}
 	for (unsigned i = 0; i < spec->n_nics; i++) {
-		devices_layout_nic(&spec->nics[i], config);
+		devices_layout_nic(spec, &spec->nics[i], config);
 		config->nics[nic_place(&spec->nics[i])].present = 1;
 	}
 }
@@ -399,8 +406,12 @@ bool devices_disk_area(const struct vmm_config *config, unsigned place, uint32_t
 bool devices_nic_area(const struct vmm_config *config, unsigned place, uint32_t *page,
 		      uint32_t *pages)
 {
-	*page = config->nics[place].area;
-	*pages = config->nics[place].pairs == 1 ? devices_nic_pages() : 0;
+	const struct vmm_nic *n = &config->nics[place];
+
+	if (n->pairs > VMM_IO_QUEUES_MAX)
+		return false;
+	*page = n->area;
+	*pages = pair_pages(n->pairs);
 	return inside(config, *page, *pages);
 }
 

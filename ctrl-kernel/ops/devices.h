@@ -21,10 +21,11 @@ void devices_layout(const struct vm_spec *spec, struct vmm_config *config);
  * behind config->io_pages: the area has them already. */
 void devices_layout_disk(const struct vm_spec *spec, const struct vm_disk *d,
 			 struct vmm_config *config);
-void devices_layout_nic(const struct vm_nic *n, struct vmm_config *config);
+void devices_layout_nic(const struct vm_spec *spec, const struct vm_nic *n,
+			struct vmm_config *config);
 /* How many. */
 uint32_t devices_disk_pages(const struct vm_spec *spec);
-uint32_t devices_nic_pages(void);
+uint32_t devices_nic_pages(const struct vm_spec *spec);
 /* Where it lies in the area, of one that has been laid out; false: it has not, or nowhere in there. */
 bool devices_disk_area(const struct vmm_config *config, unsigned place, uint32_t *page,
 		       uint32_t *pages);

@@ -243,10 +243,10 @@ static int nic_into_run(struct vm *vm, struct vm_spec *next, unsigned i, struct 
 
 	if (check_change(vm, e) || devices_complete(next, vm->uuid, e) || networks_check(next, e))
 		return -1;
-	pages = run->config->nics[nic_place(n)].pairs ? 0 : devices_nic_pages();
+	pages = run->config->nics[nic_place(n)].pairs ? 0 : devices_nic_pages(next);
 	if (room_make(run, pages, e))
 		return -1;
-	devices_layout_nic(n, run->config);
+	devices_layout_nic(next, n, run->config);
 	if (!devices_nic_area(run->config, nic_place(n), &page, &pages))
 		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's configuration is damaged");
 	zero(run, page, pages);

@@ -453,7 +453,7 @@ int network_plug(struct vm *vm, const struct vm_nic *nic, unsigned index, struct
 		return ops_fail(e, OPS_INVALID, field, "there is no network \"%s\" any more",
 				nic->network);
 	c = port_config(n, nic);
-	dev = netdev_make(vm->run->io, place->area, &c);
+	dev = netdev_make(vm->run->io, place->area, place->pairs, &c);
 	if (!dev)
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 	if (plug_port(n, nic, index, dev, e)) {

@@ -11,7 +11,7 @@
 
 _Static_assert(sizeof(struct vmm_state) == 24 + 12 + 4 + 144 + 8 + PCI_SLOTS * PCI_CONFIG_BYTES +
 						   8 + sizeof(struct virtio_state) &&
-		       sizeof(struct virtio_device_state) == 768 &&
+		       sizeof(struct virtio_device_state) == 856 &&
 		       sizeof(struct vmm_status) == 232,
 	       "a new field needs a rule, another layout another version");
 

@@ -57,7 +57,7 @@ struct hotplug_state {  /* hotplug.c says what it means */
 	uint64_t slots; /* there | up << 16 | down << 32 | ejected << 48, a bit for each slot */
 };
 
-#define VIRTIO_QUEUES_MAX 8u                       /* of a device */
+#define VIRTIO_QUEUES_MAX 9u                       /* of a device: a NIC has 4 pairs and one more */
 #define VIRTIO_VECTORS_MAX (VIRTIO_QUEUES_MAX + 1) /* one for the configuration */
 #define VIRTIO_QUEUE_SIZE_MAX 256u
 

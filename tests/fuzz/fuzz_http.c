@@ -3,7 +3,7 @@
  * Fuzz target: a client that sends anything, in pieces of any size, at any pace, to the real routes over a fake
  * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
  */
-// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/api/lasting_api.c ctrl-kernel/api/kept.c
 // SRC: ctrl-kernel/ops/lasting.c
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: ctrl-kernel/ops/autostart.c

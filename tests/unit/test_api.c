@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The REST interface from request to hypercall: resources, errors with pointers, and no leaks (ASan). */
-// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/api/lasting_api.c ctrl-kernel/api/kept.c
 // SRC: ctrl-kernel/ops/lasting.c
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: ctrl-kernel/ops/autostart.c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* socle.json: what is good is applied, what is not is noted with its line. */
-// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/api/lasting_api.c ctrl-kernel/api/kept.c
 // SRC: ctrl-kernel/ops/lasting.c
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: tests/unit/fakehv.c

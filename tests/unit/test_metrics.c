@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* /metrics: the text format's rules, and promtool's opinion where it is installed. */
-// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/api/lasting_api.c ctrl-kernel/api/kept.c
 // SRC: ctrl-kernel/ops/lasting.c
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: ctrl-kernel/ops/autostart.c

@@ -19,16 +19,18 @@
 #ifndef SLOT
 #define SLOT 1u
 #endif
+#ifndef AREA_PAGES
+#define AREA_PAGES (2 * IO_NIC_PAGES)
+#endif
 #define BAR (PCI_WINDOW + SLOT * 0x4000u)
 
 static struct survivors {
 	struct vmm_state state;
 	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
-	uint8_t area[2 * IO_NIC_PAGES *
-		     4096];          /* the I/O area: two queues of a NIC, or one of a disk */
-	struct console_area console; /* there when the configuration says so */
+	uint8_t area[AREA_PAGES * 4096]; /* the I/O area: two queues of a NIC, or one of a disk */
+	struct console_area console;     /* there when the configuration says so */
 } * kept;
-_Static_assert(IO_DISK_PAGES <= 2 * IO_NIC_PAGES, "room for both");
+_Static_assert(IO_DISK_PAGES <= AREA_PAGES, "room for both");
 static struct vmm_config config;
 static struct hv_vm_page page;
 volatile struct hv_vm_page *the_page = &page;
