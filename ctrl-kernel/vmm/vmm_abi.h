@@ -20,11 +20,11 @@
 #define VMM_SURVIVOR_PAGES 6u /* status page + device state */
 #define VMM_DISKS_MAX 8u
 #define VMM_NICS_MAX 4u
-#define VMM_DISK_SLOT 4u      /* on PCI bus 0, of disks[0]; the others follow */
-#define VMM_NIC_SLOT 12u      /* of nics[0] */
-#define VMM_SLOTS_HOT 0xfff0u /* bits of the slots in which something may come and go */
-#define VMM_IO_QUEUES_MAX 4u  /* of a disk; pairs of a NIC */
-#define VMM_SERIAL_MAX 20u    /* as virtio 1.2, 5.2.6: not terminated when full */
+#define VMM_DISK_SLOT 4u            /* on PCI bus 0, of disks[0]; the others follow */
+#define VMM_NIC_SLOT 12u            /* of nics[0] */
+#define VMM_SLOTS_HOT 0xfff0u       /* bits of the slots in which something may come and go */
+#define VMM_IO_QUEUES_MAX 4u        /* of a disk; pairs of a NIC */
+#define VMM_SERIAL_MAX 20u          /* as virtio 1.2, 5.2.6: not terminated when full */
 #define VMM_RAM_VA 0x10000000000ull /* the vmm maps the RAM object here, linear */
 #define VMM_IO_VA 0x8000000000ull   /* and the I/O area (io_area.h) here */
 
