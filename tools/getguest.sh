@@ -22,7 +22,7 @@ fetch_kernel() {
 
 # Modules the initrd needs and Debian's kernel does not have built in, in the order of loading: the ACPI power button, virtio.
 modules="button evdev virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng
-	virtio_blk failover net_failover virtio_net virtio_console"
+	virtio_blk failover net_failover virtio_net virtio_console virtio_balloon"
 # Those that are there and not loaded: VLANs.
 later="llc stp garp mrp 8021q"
 

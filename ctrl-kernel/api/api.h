@@ -136,6 +136,8 @@ void api_vmnic_delete(struct api_call *call);
 void api_cdrom_put(struct api_call *call); /* vmdisk_api.c */
 void vmdisks_write(struct out *o, const struct vm *vm);
 void vmdisks_metrics(struct buf *b);
+void vmmem_write(struct out *o, const struct vm *vm, const struct vm_stats *s);
+void vmmem_metrics(struct buf *b);
 void api_vm_action(struct api_call *call);             /* action_api.c */
 bool api_vm_job(struct api_call *call, struct vm *vm); /* job_api.c; false: it is another action */
 void api_jobs_list(struct api_call *call);

@@ -184,6 +184,10 @@ static const struct vm_metric {
 	 offsetof(struct vm_stats, vmm_cpu_ns), NANOSECONDS},
 	{"socle_vm_ram_bytes", "gauge", "Guest memory in use.",
 	 offsetof(struct vm_stats, info.ram_pages), PAGES},
+	{"socle_vm_held_bytes", "gauge", "Host memory behind guest memory.",
+	 offsetof(struct vm_stats, info.held_pages), PAGES},
+	{"socle_vm_balloon_bytes", "gauge", "What the guest's balloon holds.",
+	 offsetof(struct vm_stats, balloon.actual_pages), PAGES},
 	{"socle_vm_overhead_bytes", "gauge", "Memory of the hypervisor for this VM.",
 	 offsetof(struct vm_stats, info.overhead_pages), PAGES},
 	{"socle_vm_vmm_bytes", "gauge", "Memory of the VM's device program.",
@@ -262,6 +266,7 @@ void api_metrics(struct api_call *call)
 	if (vm_first()) {
 		vm_exits(&b);
 		vmdisks_metrics(&b);
+		vmmem_metrics(&b);
 	}
 	net_metrics(&b);
 	disk_metrics(&b);

@@ -179,11 +179,7 @@ void api_vm_stats(struct api_call *call)
 	out_u64(&o, "parks", s->info.parks);
 	out_u64(&o, "doorbells", s->info.doorbells);
 	out_u64(&o, "interrupts_injected", s->info.irqs_injected);
-	out_object(&o, "memory");
-	out_u64(&o, "ram", s->live ? s->info.ram_pages * HV_PAGE_SIZE : 0);
-	out_u64(&o, "overhead", s->live ? s->info.overhead_pages * HV_PAGE_SIZE : 0);
-	out_u64(&o, "vmm", s->live ? s->vmm_pages * HV_PAGE_SIZE : 0);
-	out_close(&o, '}');
+	vmmem_write(&o, vm, s);
 	out_u64(&o, "console_input_dropped", s->info.console_dropped);
 	vmdisks_write(&o, vm);
 	out_close(&o, '}');

@@ -73,6 +73,7 @@ static const struct json_field vm_fields[] = {
 	{"name", JSON_STRING, true, AT(name), 0, 0, NULL},
 	{"vcpus", JSON_U32, true, AT(vcpus), 0, 0, NULL},
 	{"memory", JSON_SIZE, true, AT(memory), 0, 0, NULL},
+	{"memory_target", JSON_SIZE, false, AT(memory_target), 0, 0, NULL},
 	{"boot", JSON_OBJECT, true, 0, 0, 0, 0, &boot_object},
 	{"weight", JSON_U32, false, AT(weight), 0, 0, NULL},
 	{"cap", JSON_U32, false, AT(cap), 0, 0, NULL},
@@ -170,6 +171,7 @@ void vmspec_write(struct out *o, const struct vm_spec *spec)
 	out_str(o, "name", spec->name);
 	out_u64(o, "vcpus", spec->vcpus);
 	out_u64(o, "memory", spec->memory);
+	out_u64(o, "memory_target", spec->memory_target);
 	write_boot(o, spec);
 	write_devices(o, spec);
 	out_u64(o, "weight", spec->weight);

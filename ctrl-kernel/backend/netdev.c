@@ -63,7 +63,7 @@ static void look_at_mode(struct netdev *n)
 /* ---- the guest sends ---- */
 
 /* The pieces of a record in this program's memory; false: not all of it is RAM. */
-static bool pieces(const struct guest_mem *mem, const struct io_request *r,
+static bool pieces(struct guest_mem *mem, const struct io_request *r,
 		   struct nic_seg out[IO_NIC_SEGS])
 {
 	if (r->record.n_segs > IO_NIC_SEGS) /* a wrong form, too */

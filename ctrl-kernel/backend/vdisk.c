@@ -8,6 +8,7 @@
 
 #define NS_PER_S 1000000000ull
 #define TURN_REQUESTS 128u
+#define NO_MEMORY_NS 100000000ull /* until it is tried again */
 
 struct source {
 	unsigned refs; /* the disk's, and one for each request under way */
@@ -21,6 +22,7 @@ struct slot { /* a request under way */
 	struct vdisk *disk;    /* [borrows] */
 	struct source *source; /* [owns] a reference */
 	unsigned queue, number;
+	unsigned begun;            /* guest_mem_begin() */
 	uint64_t done;             /* bytes of it */
 	struct io_request request; /* the copy */
 	struct blk_seg seg[VDISK_SEGS];
@@ -149,6 +151,7 @@ static void slot_end(struct slot *s, uint32_t result)
 	s->next = d->free;
 	d->free = s;
 	d->n_busy--;
+	guest_mem_end(d->mem, s->begun);
 }
 
 /* ---- a request ---- */
@@ -157,7 +160,7 @@ static void slot_end(struct slot *s, uint32_t result)
 static bool add(struct slot *s, const struct io_seg *seg, unsigned *n, bool *bad)
 {
 	uint32_t fits = (VDISK_SEGS - *n - 1) * HV_PAGE_SIZE; /* wherever its pages lie */
-	const struct guest_mem *mem = s->disk->mem;
+	struct guest_mem *mem = s->disk->mem;
 
 	if (guest_mem_segs(mem, seg->gpa, seg->bytes, s->seg, VDISK_SEGS, n))
 		return *n < VDISK_SEGS;
@@ -290,6 +293,7 @@ static void begin(struct vdisk *d, struct slot *s)
 	s->source = source;
 	source->refs++;
 	d->n_busy++;
+	s->begun = guest_mem_begin(d->mem);
 	s->done = 0;
 	charge(d, &s->request);
 	result = check(d, &s->request, source->dev);
@@ -323,6 +327,18 @@ static bool may_begin(struct vdisk *d)
 	return d->dev.io && !vmio_held(d->dev.io) && d->source && d->free && allowed(d);
 }
 
+/* Its memory is there, as long as it is under way. False: there is none for what the guest had given back; it waits. What is
+ * no memory at all check() and gather() find. */
+static bool memory_there(struct vdisk *d, const struct io_request *r)
+{
+	if (r->record.op != IO_READ && r->record.op != IO_WRITE)
+		return true;
+	for (unsigned i = 0; r->record.n_segs <= IO_DISK_SEGS && i < r->record.n_segs; i++)
+		if (guest_mem_need(d->mem, r->seg[i].gpa, r->seg[i].bytes) == -HVE_NOMEM)
+			return false;
+	return true;
+}
+
 /* A vmm on another CPU can submit as fast as wrong requests are answered: others have their turn. */
 static void begin_more(struct vdisk *d)
 {
@@ -335,6 +351,11 @@ static void begin_more(struct vdisk *d)
 		}
 		if (!take_one(d, s))
 			return;
+		if (!memory_there(d, &s->request)) {
+			ioqueue_untake(&d->queue[s->queue], s->number);
+			loop_timer_set(&d->timer, NO_MEMORY_NS);
+			return;
+		}
 		d->free = s->next;
 		begin(d, s);
 	}

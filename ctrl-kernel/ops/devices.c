@@ -318,6 +318,14 @@ static uint32_t queues(const struct vm_spec *spec)
 	return spec->vcpus < VMM_IO_QUEUES_MAX ? spec->vcpus : VMM_IO_QUEUES_MAX;
 }
 
+uint32_t devices_balloon_pages(const struct vm_spec *spec)
+{
+	uint64_t pages = spec->memory_target ? (spec->memory - spec->memory_target) / HV_PAGE_SIZE
+					     : 0;
+
+	return pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
+}
+
 uint32_t devices_disk_pages(const struct vm_spec *spec)
 {
 	return queues(spec) * (uint32_t)IO_DISK_PAGES;
@@ -335,7 +343,7 @@ uint32_t devices_nic_pages(const struct vm_spec *spec)
 
 uint64_t devices_io_pages(const struct vm_spec *spec)
 {
-	return (uint64_t)spec->n_disks * devices_disk_pages(spec) +
+	return IO_BALLOON_PAGES + (uint64_t)spec->n_disks * devices_disk_pages(spec) +
 	       (uint64_t)spec->n_nics * devices_nic_pages(spec);
 }
 
@@ -376,6 +384,8 @@ void devices_layout_nic(const struct vm_spec *spec, const struct vm_nic *n,
 void devices_layout(const struct vm_spec *spec, struct vmm_config *config)
 {
 	config->slots_seq = 1;
+	config->balloon_pages = devices_balloon_pages(spec);
+	config->io_pages = IO_BALLOON_PAGES;
 	for (unsigned i = 0; i < spec->n_disks; i++) {
 		devices_layout_disk(spec, &spec->disks[i], config);
 		config->disks[disk_place(&spec->disks[i])].present = 1;

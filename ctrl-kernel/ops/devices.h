@@ -12,7 +12,9 @@
 int devices_complete(struct vm_spec *spec, const uint8_t uuid[16], struct ops_error *e) MUST_CHECK;
 /* Could devices_complete() have left that? Pure. */
 bool devices_sane(const struct vm_spec *spec);
-/* Pages of the I/O area of such a VM when it starts; 0: it needs none. */
+/* What its balloon is to hold. */
+uint32_t devices_balloon_pages(const struct vm_spec *spec);
+/* Pages of the I/O area of such a VM when it starts. */
 uint64_t devices_io_pages(const struct vm_spec *spec);
 /* Before a start, the parts of the configuration that follow from the description: places in the area, MACs, serials, flags;
  * links are up. The rest stays as it is. */

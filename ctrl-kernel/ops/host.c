@@ -72,14 +72,20 @@ const char *host_crash_cause(uint32_t cause, char *room, size_t size)
 	return room;
 }
 
+static uint64_t (*owed)(void);
+
+void host_memory_owed(uint64_t (*fn)(void))
+{
+	owed = fn;
+}
+
 uint64_t host_memory_spare(void)
 {
+	uint64_t taken = HOST_RESERVE_PAGES + (owed ? owed() : 0);
 	struct hv_host_info info;
 
 	host_info(&info);
-	if (info.mem_free < HOST_RESERVE_PAGES)
-		return 0;
-	return (info.mem_free - HOST_RESERVE_PAGES) * HV_PAGE_SIZE;
+	return info.mem_free < taken ? 0 : (info.mem_free - taken) * HV_PAGE_SIZE;
 }
 
 uint64_t host_memory_total(void)

@@ -22,9 +22,11 @@ extern const char socle_build[]; /* of this program; hv_info.build_id is hv's */
 
 /* A fresh copy of hv's information. */
 void host_info(struct hv_host_info *out);
-/* Bytes that VMs and images may take: what is free but for a reserve, so that hv and the control kernel go on. */
+/* Bytes that VMs and images may take: what is free but for a reserve, so that hv and the control kernel go on, and for what
+ * VMs may take back (pages; vms.c says). */
 #define HOST_RESERVE_PAGES 1024u
 uint64_t host_memory_spare(void);
+void host_memory_owed(uint64_t (*fn)(void));
 uint64_t host_memory_total(void); /* bytes */
 uint64_t host_heap_used(void);    /* bytes the control kernel's malloc has given out */
 /* UTC nanoseconds of a monotonic time; 0: the machine's clock could not be read. */

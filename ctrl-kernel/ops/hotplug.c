@@ -154,9 +154,7 @@ static int area_grow(struct vm_run *run, uint32_t pages, struct ops_error *e)
 /* pages: 0 when its slot has had room before. */
 static int room_make(struct vm_run *run, uint32_t pages, struct ops_error *e)
 {
-	if (pages && area_grow(run, pages, e))
-		return -1;
-	return vmio_mem(run->io) ? 0 : run_open_io(run, e);
+	return pages ? area_grow(run, pages, e) : 0;
 }
 
 static void zero(struct vm_run *run, uint32_t page, uint32_t pages)

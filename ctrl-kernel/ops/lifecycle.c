@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/restore.h"
 #include "ctrl-kernel/ops/save.h"
@@ -178,7 +179,7 @@ static void look_at_hv(struct vm *vm)
 		[HV_VMR_EMULATION] = {"emulation", "the guest accessed a device in a way that "
 						   "cannot be emulated"},
 		[HV_VMR_VMM_DIED] = {"vmm_died", "its device program died"},
-		[HV_VMR_NO_MEMORY] = {"no_memory", "the host had no memory for its page tables"},
+		[HV_VMR_NO_MEMORY] = {"no_memory", "the host had no memory for it"},
 		[HV_VMR_REQUEST] = {"request", "it was ended by request"},
 		[HV_VMR_POWER_OFF] = {"guest_power_off", "the guest switched itself off"},
 		[HV_VMR_RESET] = {"guest_reset", "the guest reset itself"},
@@ -281,9 +282,23 @@ static void for_running(void (*look)(struct vm *vm))
 			look(vm);
 }
 
+/* hv pauses a VM that touches a page which it had given back, when there is no memory for another. */
+static void look_at_memory(struct vm *vm)
+{
+	struct hv_vm_info info;
+
+	if (vm->state == VM_RUNNING && vm->pending != VM_SAVING &&
+	    hv_vm_info(vm->run->hv_vm, &info) == 0 && info.state == HV_VM_PAUSED &&
+	    info.reason == HV_VMR_NO_MEMORY)
+		vm_set_state(vm, VM_PAUSED, "no_memory",
+			     "no memory is left for pages that its balloon had given back; resume "
+			     "it when there is");
+}
+
 static void on_state(void *ctx)
 {
 	(void)ctx;
+	for_running(look_at_memory);
 	/* A guest that switched itself off was stopped by its vmm: take that as the reason, if it is there. */
 	for_running(look_at_status);
 	for_running(look_at_hv);
@@ -296,6 +311,7 @@ static void look_at_pause(struct vm *vm)
 
 	if (hv_vm_info(vm->run->hv_vm, &info))
 		return;
+	look_at_memory(vm);
 	if (vm->state == VM_RUNNING && info.state == HV_VM_PAUSED)
 		vm_set_state(vm, VM_PAUSED, "paused", "paused at the machine's console");
 	if (vm->state == VM_PAUSED && info.state == HV_VM_RUNNING)
@@ -353,6 +369,7 @@ static uint32_t bit_for(loop_fn fn)
 
 void vms_init(void)
 {
+	host_memory_owed(vms_owed_pages);
 	bits.state = bit_for(on_state);
 	bits.console = bit_for(on_console);
 	bits.death = bit_for(on_death);

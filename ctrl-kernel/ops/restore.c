@@ -92,13 +92,44 @@ static uint64_t count(const struct vm_restore *r, uint64_t at, uint64_t n)
 	return sum;
 }
 
+static bool in_file(const struct vm_restore *r, uint64_t page)
+{
+	const uint8_t *bitmap = page_of(r, saved_bitmap(header(r)->vcpus));
+
+	return bitmap[page / 8] >> page % 8 & 1;
+}
+
+/* Of n pages those that are not in the file: the guest had given back some, and the others are zero all the same. What hv does
+ * not take stays. */
+static void give_back(struct vm_run *run, const struct vm_restore *r, uint64_t n)
+{
+	static uint64_t range[WINDOW_PAGES];
+	struct guest_mem_place at = {0, 0};
+	struct guest_mem *mem = vmio_mem(run->io);
+	unsigned n_ranges = 0;
+
+	for (uint64_t i = r->at, run_pages; i < r->at + n; i += run_pages + 1) {
+		for (run_pages = 0; i + run_pages < r->at + n && !in_file(r, i + run_pages);)
+			run_pages++;
+		if (run_pages == 0)
+			continue;
+		range[n_ranges++] = HV_RANGE(i, run_pages);
+		guest_mem_leave(mem, range[n_ranges - 1]);
+	}
+	while (at.i < n_ranges)
+		if (guest_mem_release(mem, range, n_ranges, &at))
+			return;
+}
+
 static int memory_step(struct vm_run *run, struct vm_restore *r, struct ops_error *e)
 {
-	const uint8_t *bitmap = page_of(r, saved_bitmap(header(r)->vcpus)), *from;
+	const uint8_t *from;
 	uint64_t left = run->ram_pages - r->at, n = left < WINDOW_PAGES ? left : WINDOW_PAGES;
 	uint64_t there = count(r, r->at, n);
 	uint8_t *ram;
 
+	if (header(r)->holes)
+		give_back(run, r, n);
 	if (there == 0) { /* fresh memory is zero */
 		r->at += n;
 		return 0;
@@ -106,7 +137,7 @@ static int memory_step(struct vm_run *run, struct vm_restore *r, struct ops_erro
 	ram = run_map(run, HV_SLOT_RAM, r->at, n, HVP_READ | HVP_WRITE);
 	from = rt_mem_map(r->image->mem, r->from, there, HVP_READ);
 	for (uint64_t i = 0, k = 0; ram && from && i < n; i++)
-		if (bitmap[(r->at + i) / 8] >> (r->at + i) % 8 & 1)
+		if (in_file(r, r->at + i))
 			memcpy(ram + i * SAVED_PAGE, from + k++ * SAVED_PAGE, SAVED_PAGE);
 	rt_mem_unmap(ram, n);
 	rt_mem_unmap((void *)(uintptr_t)from, there);

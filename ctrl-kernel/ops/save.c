@@ -32,6 +32,7 @@ struct vm_save {
 	uint64_t first_pages;
 	uint64_t at;            /* next page of guest memory */
 	uint64_t pages;         /* of it that are not zero */
+	bool holes;             /* some of it the guest has given back */
 	bool begun;             /* first[] is written */
 	struct stream *stream;  /* [owns] */
 	unsigned record, tries; /* of hv: next, and how often it was busy */
@@ -68,8 +69,7 @@ static void release(struct vm_save *s)
 
 static void go_on(struct vm *vm, bool resume)
 {
-	if (vm->run->io)
-		vmio_go_on(vm->run->io);
+	vmio_go_on(vm->run->io);
 	run_command(vm->run, VMM_CMD_GO);
 	if (resume)
 		(void)hv_vm_control(vm->run->hv_vm, HV_VMC_RESUME, HV_VMR_REQUEST);
@@ -150,7 +150,7 @@ static int drain(struct vm_save *s, struct ops_error *e)
 {
 	struct vmio *io = s->vm->run->io;
 
-	if (!io || !vmio_busy(io))
+	if (!vmio_busy(io))
 		return 0;
 	if (++s->drains < DRAIN_TRIES)
 		return 1;
@@ -201,16 +201,39 @@ static int no_window(struct ops_error *e)
 	return ops_fail(e, OPS_EXHAUSTED, NULL, "the VM's memory cannot be mapped");
 }
 
+/* Which pages of the window are holes: whoever looks at one makes it a page. */
+static int find_holes(struct vm_save *s, uint64_t pages, bool hole[WINDOW_PAGES])
+{
+	struct hv_span span[HV_SPANS_MAX];
+	uint64_t mem, at = 0, n = 0;
+	int r = hv_vm_slot(s->vm->run->hv_vm, HV_SLOT_RAM, &mem);
+
+	if (r)
+		return r;
+	while (r == 0 && at < pages) {
+		r = hv_mem_spans((uint32_t)mem, s->at + at, span, HV_SPANS_MAX, &n);
+		for (uint64_t i = 0; r == 0 && i < n; i++)
+			for (; span[i].pages && at < pages; span[i].pages--)
+				hole[at++] = span[i].hpa == HV_SPAN_HOLE;
+	}
+	hv_handle_close((uint32_t)mem);
+	return r;
+}
+
 static int scan_step(struct vm_save *s, bool *done, struct ops_error *e)
 {
 	uint8_t *bitmap = page_of(s, saved_bitmap(s->vm->spec.vcpus));
 	uint64_t n = window_pages(s);
 	const uint8_t *ram = run_map(s->vm->run, HV_SLOT_RAM, s->at, n, HVP_READ);
+	bool hole[WINDOW_PAGES];
 
-	if (!ram)
+	if (!ram || find_holes(s, n, hole)) {
+		rt_mem_unmap((void *)(uintptr_t)ram, n);
 		return no_window(e);
+	}
 	for (uint64_t i = 0; i < n; i++, s->at++) {
-		if (is_zero((const uint64_t *)(const void *)(ram + i * SAVED_PAGE)))
+		s->holes |= hole[i];
+		if (hole[i] || is_zero((const uint64_t *)(const void *)(ram + i * SAVED_PAGE)))
 			continue;
 		bitmap[s->at / 8] |= (uint8_t)(1u << s->at % 8);
 		s->pages++;
@@ -235,6 +258,7 @@ static int begin_file(struct vm_save *s, struct ops_error *e)
 	h->pages = s->pages;
 	h->saved_s = host_utc_ns(rt_now()) / 1000000000u;
 	h->paused = !s->paused;
+	h->holes = s->holes;
 	snprintf(h->name, sizeof(h->name), "%s", s->vm->spec.name);
 	snprintf(h->cpu, sizeof(h->cpu), "%.63s", host.cpu_model);
 	saved_sum(s->first, s->first_pages, h->sha256);
@@ -337,10 +361,7 @@ void save_is_quiet(struct vm_save *s)
 	if (s->step != STEP_QUIET)
 		return;
 	s->step = STEP_STATE;
-	if (s->vm->run->io)
-		vmio_hold(
-			s->vm->run
-				->io); /* what the vmm has submitted and nobody has begun stays so */
+	vmio_hold(s->vm->run->io); /* what the vmm has submitted and nobody has begun stays so */
 	loop_timer_set(&s->vm->timeout, FOREVER_NS);
 	loop_defer(&s->turn);
 }

@@ -30,7 +30,8 @@ struct saved_header {
 	uint64_t pages;   /* of it that are in the file */
 	uint64_t saved_s; /* UTC, 0: not known */
 	uint32_t paused;  /* it was paused before it was saved */
-	uint32_t reserved;
+	uint32_t
+		holes; /* 1: the guest had given pages back; those that are not in the file are given back again */
 	char name[OPS_NAME_MAX];
 	char cpu[64];       /* for people */
 	uint8_t sha256[32]; /* over page 0, with zeros here, and all pages up to guest memory */

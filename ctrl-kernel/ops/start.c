@@ -89,8 +89,8 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 	uint64_t overhead = VM_PAGES + spec->vcpus * VCPU_PAGES + table_pages(run->ram_pages) +
 			    HV_CONSOLE_PAGES + VMM_CONFIG_PAGES + VMM_SURVIVOR_PAGES + io_pages;
 
-	if (io_pages) /* mapped here, too */
-		overhead += table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
+	/* Mapped here, too, and noted where each page lies (backend/guestmem.c). */
+	overhead += 2 * table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
 	if (spec->virtio_console)
 		overhead += CONSOLE_AREA_PAGES;
 	host_info(&host);
@@ -98,7 +98,7 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 		return ops_fail(e, OPS_NO_VIRT, NULL,
 				"this machine cannot run VMs: no usable SVM or VMX (%s)",
 				host.virt_reason[0] ? host.virt_reason : "no reason given");
-	taken = promised + HOST_RESERVE_PAGES;
+	taken = promised + HOST_RESERVE_PAGES + vms_owed_pages();
 	spare = host.mem_free > taken ? host.mem_free - taken : 0;
 	if (run->ram_pages + overhead > spare)
 		return ops_fail(e, OPS_NO_MEMORY, "memory",
@@ -240,13 +240,10 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 			return ops_fail_hv(e, r, "giving the VM its console");
 	}
 	run->area_pages = io_pages;
-	if (io_pages &&
-	    attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e))
-		return -1;
-	return 0;
+	return attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e);
 }
 
-/* ---- disks and NICs ---- */
+/* ---- balloon, disks and NICs ---- */
 
 static int io_make(struct vm_run *run, struct ops_error *e)
 {
@@ -257,34 +254,22 @@ static int io_make(struct vm_run *run, struct ops_error *e)
 /* The next part of the guest's memory, for drives and networks to reach. *done: all of it. */
 static int io_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 {
-	uint64_t mem;
 	int r = 0;
 
 	if (!run->mem)
-		r = guest_mem_make(run->ram_pages, &run->mem);
+		r = guest_mem_make(run->ram_pages, run->hv_vm, &run->mem);
 	if (r == 0)
-		r = hv_vm_slot(run->hv_vm, HV_SLOT_RAM, &mem);
-	if (r)
-		return ops_fail_hv(e, r, "mapping the VM's memory");
-	r = guest_mem_step(run->mem, (uint32_t)mem, done);
-	hv_handle_close((uint32_t)mem);
+		r = guest_mem_step(run->mem, done);
 	if (r)
 		return ops_fail_hv(e, r, "mapping the VM's memory");
 	if (!*done)
 		return 0;
 	vmio_open(run->io, run->area, run->mem);
 	run->mem = NULL;
+	run->balloon = balloon_make(run->io);
+	if (!run->balloon)
+		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 	return networks_attach(run->vm, e);
-}
-
-int run_open_io(struct vm_run *run, struct ops_error *e)
-{
-	bool done = false;
-
-	while (!done)
-		if (io_open_step(run, &done, e))
-			return -1;
-	return 0;
 }
 
 static int make_vmm(struct vm_run *run, const struct vm_spec *spec, struct ops_error *e)
@@ -388,14 +373,14 @@ static void run_step(void *ctx)
 	}
 	if (r == 0 && !run->status)
 		r = attach_all(run, &e);
-	if (r == 0 && run->area && !vmio_mem(run->io)) {
+	if (r == 0 && !vmio_mem(run->io)) {
 		r = io_open_step(run, &done, &e);
 		if (r == 0 && !done) {
 			loop_defer(&run->job);
 			return;
 		}
 	}
-	if (r == 0 && run->area) {
+	if (r == 0) {
 		r = vmdisks_open_step(run, &done, &e);
 		if (r == 0 && !done)
 			return; /* the job comes again */
@@ -509,19 +494,21 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 static int io_take_over(struct vm_run *run, struct ops_error *e)
 {
 	uint64_t pages = run->config->io_pages;
+	bool done = false;
 
-	if (!devices_placed(&run->vm->spec, run->config))
+	if (pages < IO_BALLOON_PAGES || !devices_placed(&run->vm->spec, run->config))
 		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's configuration is damaged");
+	run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
+	if (!run->area)
+		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
+	run->area_pages = pages;
 	if (io_make(run, e))
 		return -1;
-	if (pages) {
-		run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
-		if (!run->area)
-			return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
-		run->area_pages = pages;
-		if (run_open_io(run, e) || vmdisks_take_over(run, e))
+	while (!done)
+		if (io_open_step(run, &done, e))
 			return -1;
-	}
+	if (vmdisks_take_over(run, e))
+		return -1;
 	hotplug_take_over(run);
 	return 0;
 }
@@ -631,4 +618,14 @@ void run_command(struct vm_run *run, uint32_t command)
 	__atomic_store_n(&run->config->command_seq, run->config->command_seq + 1, __ATOMIC_RELEASE);
 	/* Fails only when the vmm is dead, and then its death is being reported. */
 	hv_event_post(run->prog, 1ull << VMM_EVENT_COMMAND);
+}
+
+void run_target(struct vm_run *run)
+{
+	if (!run->config)
+		return; /* it is being prepared: the configuration will say so */
+	run->config->balloon_pages = devices_balloon_pages(&run->vm->spec);
+	__atomic_store_n(&run->config->balloon_changes, run->config->balloon_changes + 1,
+			 __ATOMIC_RELEASE);
+	vmio_tell(run->io);
 }

@@ -34,9 +34,10 @@ struct vm_run {
 	uint64_t ram_pages, mapped_pages;
 	uint64_t promised_pages;   /* of its RAM: passed the check, not yet taken */
 	struct vmm_config *config; /* [owns] mapping */
-	void *area; /* [owns] mapping of the I/O area as it was at first; NULL: there is none */
+	void *area; /* [owns] mapping of the I/O area as it was at first; NULL: not made yet */
 	uint64_t area_pages;
 	struct vmio *io;                   /* [owns] what is behind it */
+	struct balloon *balloon;           /* [borrows] io's */
 	struct guest_mem *mem;             /* [owns] until io has it */
 	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's; by place, as disks[] (devices.h) */
 	/* vmdisks.h: */
@@ -77,8 +78,7 @@ int run_revive(struct vm *vm, struct ops_error *e) MUST_CHECK;
 /* A consistent enough copy of what the vmm says, made safe to print. */
 void run_status(const struct vm_run *run, struct vmm_status *out);
 void run_command(struct vm_run *run, uint32_t command);
-/* Of a VM that runs without: its memory is mapped for disks and NICs. */
-int run_open_io(struct vm_run *run, struct ops_error *e) MUST_CHECK;
+void run_target(struct vm_run *run); /* spec.memory_target has changed: the guest is told */
 /* A piece of the VM's memory, or its survivor pages, mapped here for a moment: rt_mem_unmap. NULL: no room. */
 void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uint64_t pages,
 	      uint32_t prot);

@@ -160,6 +160,12 @@ static int check_size(const struct vm_spec *spec, struct ops_error *e)
 	if (spec->memory < VM_MEMORY_MIN || spec->memory % HV_PAGE_SIZE)
 		return ops_fail(e, OPS_INVALID, "memory",
 				"memory is at least 1 MiB and a multiple of 4 KiB");
+	if (spec->memory_target > spec->memory || spec->memory_target % HV_PAGE_SIZE ||
+	    (spec->memory_target && spec->memory_target < VM_MEMORY_MIN))
+		return ops_fail(
+			e, OPS_INVALID, "memory_target",
+			"the target is 0 (none), or at least 1 MiB, a multiple of 4 KiB, and "
+			"not more than memory");
 	if (spec->memory > total)
 		return ops_fail(e, OPS_INVALID, "memory",
 				"%llu MiB are more than the %llu MiB that the host has in all",
@@ -237,11 +243,12 @@ int vm_define(const struct vm_spec *spec, struct vm **out, struct ops_error *e)
 	return define(spec, uuid, true, out, e);
 }
 
-/* But for what says when it starts by itself. */
+/* But for what can change while it runs: when it starts by itself, and its balloon. */
 static bool same_machine(const struct vm_spec *a, const struct vm_spec *b)
 {
 	struct vm_spec other = *b;
 
+	other.memory_target = a->memory_target;
 	other.autostart = a->autostart;
 	other.autostart_order = a->autostart_order;
 	other.autostart_delay_s = a->autostart_delay_s;
@@ -258,12 +265,14 @@ int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e)
 		return -1;
 	if (vm->run && !same_machine(&vm->spec, &next))
 		return ops_fail(e, OPS_WRONG_STATE, NULL,
-				"the VM is %s; of one that is not stopped only autostart, "
-				"autostart_order and autostart_delay_s can be changed",
+				"the VM is %s; of one that is not stopped only memory_target, "
+				"autostart, autostart_order and autostart_delay_s can be changed",
 				vm_state_name(vm->state));
 	if (check_fields(&next, !vm->run, e))
 		return -1;
 	vm->spec = next;
+	if (vm->run)
+		run_target(vm->run);
 	vm_respec(vm);
 	return 0;
 }
@@ -304,6 +313,24 @@ int vm_delete(struct vm *vm, struct ops_error *e)
 	return 0;
 }
 
+uint64_t vms_owed_pages(void)
+{
+	struct hv_vm_info info;
+	uint64_t owed = 0;
+
+	for (const struct vm *vm = vms; vm; vm = vm->next) {
+		const struct vm_spec *s = &vm->spec;
+		uint64_t want = (s->memory_target ? s->memory_target : s->memory) / HV_PAGE_SIZE;
+
+		/* One that is being started has its promise (start.c). */
+		if (!vm->run || (vm->state != VM_RUNNING && vm->state != VM_PAUSED) ||
+		    hv_vm_info(vm->run->hv_vm, &info))
+			continue;
+		owed += want > info.held_pages ? want - info.held_pages : 0;
+	}
+	return owed;
+}
+
 const struct vm_stats *vm_stats(struct vm *vm)
 {
 	struct hv_prog_info prog;
@@ -318,5 +345,7 @@ const struct vm_stats *vm_stats(struct vm *vm)
 		vm->stats.vmm_cpu_ns = prog.cpu_ns;
 		vm->stats.vmm_pages = prog.mem_pages;
 	}
+	if (vm->run->balloon)
+		balloon_stats(vm->run->balloon, &vm->stats.balloon);
 	return &vm->stats;
 }

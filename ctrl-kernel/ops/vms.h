@@ -14,6 +14,7 @@
 #define OPS_VMS_H
 
 #include "hv/abi/hv_vm.h"
+#include "ctrl-kernel/backend/balloon.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/console.h"
 #include "ctrl-kernel/ops/hvc.h"
@@ -74,7 +75,8 @@ struct vm_nic {
 struct vm_spec {
 	char name[OPS_NAME_MAX];
 	uint32_t vcpus;
-	uint64_t memory; /* bytes */
+	uint64_t memory;        /* bytes */
+	uint64_t memory_target; /* that its balloon is to leave it; 0: all */
 	char kernel[OPS_NAME_MAX];
 	char initrd[OPS_NAME_MAX]; /* "": none */
 	char cmdline[VMM_CMDLINE_MAX];
@@ -96,6 +98,7 @@ struct vm_stats {
 	bool live; /* false: what the last run ended with */
 	struct hv_vm_info info;
 	uint64_t vmm_cpu_ns, vmm_pages;
+	struct balloon_stats balloon;
 };
 
 struct vm_run;
@@ -142,6 +145,9 @@ int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e) 
 void vm_respec(const struct vm *vm);
 int vm_delete(struct vm *vm, struct ops_error *e) MUST_CHECK;
 const struct vm_stats *vm_stats(struct vm *vm);
+/* What VMs may take again without asking: pages that are not theirs now, up to their targets. Not counted: what a guest takes
+ * beyond its target (docs/devices.md). */
+uint64_t vms_owed_pages(void);
 void vm_insert(struct vm *vm); /* recovery: behind the others */
 
 /* ---- lifecycle.c: actions. start and reset end later, by done (NULL: nobody waits). ---- */

@@ -119,6 +119,15 @@ static inline int hv_mem_spans(uint32_t mem, uint64_t page_off, struct hv_span *
 {
 	return hv_call(HVC_MEM_SPANS, mem, page_off, (uint64_t)(uintptr_t)out, n, 0, 0, written);
 }
+static inline int hv_mem_fill(uint32_t mem, uint64_t page_off, uint64_t pages)
+{
+	return hv_call(HVC_MEM_FILL, mem, page_off, pages, 0, 0, 0, NULL);
+}
+/* *done: how many of them, from the first on, whatever it returns. */
+static inline int hv_vm_release(uint32_t vm, const uint64_t *ranges, unsigned n, uint64_t *done)
+{
+	return hv_call(HVC_VM_RELEASE, vm, (uint64_t)(uintptr_t)ranges, n, 0, 0, 0, done);
+}
 static inline int hv_mem_info(uint32_t mem, uint64_t *pages_and_flags)
 {
 	return hv_call(HVC_MEM_INFO, mem, 0, 0, 0, 0, 0, pages_and_flags);

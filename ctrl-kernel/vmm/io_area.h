@@ -119,6 +119,37 @@ _Static_assert(sizeof(struct io_queue) <= 4096, "a page");
 #define IO_NIC_SEGS ((IO_NIC_RECORD - sizeof(struct io_record)) / sizeof(struct io_seg)) /* 22 */
 #define IO_NIC_PAGES IO_QUEUE_PAGES(IO_NIC_ENTRIES, IO_NIC_RECORD)
 
+/*
+ * Page 0 of every area: what the guest gives back (virtio/balloon.c, backend/balloon.c), one request at a time.
+ *
+ *	vmm   range[], n, asked + 1 ──VM_NOTIFY(HV_NOTIFY_IO)──► ctrl waits for drives, gives back what nobody uses
+ *	vmm   goes on                ◄──VMM_EVENT_IO──            done = asked
+ *
+ * Under way while asked != done, whichever instances these are: the next control kernel does it again, the next vmm waits.
+ * Giving back twice is giving back once, for the guest has not been told. It may be left undone: it is a wish.
+ */
+#define IO_BALLOON_PAGES 1u
+#define IO_BALLOON_STATS 10u /* tags, virtio 1.2, 5.5.6.3 */
+#define IO_BALLOON_UNKNOWN UINT64_MAX
+#define IO_BALLOON_RANGES 480u
+
+struct io_balloon {
+	/* the vmm's */
+	uint32_t asked; /* stored last */
+	uint32_t n;
+	uint32_t actual; /* pages that the driver says are in the balloon */
+	uint32_t reserved;
+	uint64_t stats_ns; /* when the driver said the following last, 0: never */
+	uint64_t stats[IO_BALLOON_STATS];
+	/* the control kernel's */
+	uint32_t done;
+	uint32_t reserved2;
+	uint64_t reserved3[3];
+	/* the vmm's */
+	uint64_t range[IO_BALLOON_RANGES]; /* HV_RANGE() of guest-physical pages */
+};
+_Static_assert(sizeof(struct io_balloon) <= 4096, "a page");
+
 static inline struct io_record *io_record(struct io_queue *q, unsigned i, unsigned record_bytes)
 {
 	return (struct io_record *)((char *)q + 4096 + (unsigned long)i * record_bytes);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(struct vmm_state) == 24 + 12 + 4 + 144 + 8 + PCI_SLOTS * PCI_CONFIG_BYTES +
-						   8 + sizeof(struct virtio_state) &&
+						   8 + sizeof(struct virtio_state) + 8 &&
 		       sizeof(struct virtio_device_state) == 856 &&
 		       sizeof(struct vmm_status) == 232,
 	       "a new field needs a rule, another layout another version");
@@ -23,7 +23,7 @@ static const char *head_check(const struct vmm_state *s)
 		return "it has another version than this program";
 	if (s->boot != BOOT_NEEDED && s->boot != BOOT_DONE)
 		return "it does not say whether the guest was booted";
-	if (s->reserved)
+	if (s->reserved || s->balloon_actual > UINT32_MAX)
 		return "a reserved word is set";
 	if (s->command_done != state_command((uint32_t)s->command_done))
 		return "it does not say which command was the last";

@@ -124,6 +124,7 @@ struct vmm_state {
 	struct pci_state pci;
 	struct hotplug_state hotplug;
 	struct virtio_state virtio;
+	uint64_t balloon_actual; /* virtio/balloon.c: the register; any 32 bits */
 };
 _Static_assert(sizeof(struct vmm_status) <= 4096, "status page");
 _Static_assert(sizeof(struct vmm_state) <= (VMM_SURVIVOR_PAGES - 1) * 4096, "survivor pages");

@@ -20,11 +20,11 @@
 #define VMM_SURVIVOR_PAGES 6u /* status page + device state */
 #define VMM_DISKS_MAX 8u
 #define VMM_NICS_MAX 4u
-#define VMM_DISK_SLOT 4u      /* on PCI bus 0, of disks[0]; the others follow */
-#define VMM_NIC_SLOT 12u      /* of nics[0] */
-#define VMM_SLOTS_HOT 0xfff0u /* bits of the slots in which something may come and go */
-#define VMM_IO_QUEUES_MAX 4u  /* of a disk; pairs of a NIC */
-#define VMM_SERIAL_MAX 20u    /* as virtio 1.2, 5.2.6: not terminated when full */
+#define VMM_DISK_SLOT 4u            /* on PCI bus 0, of disks[0]; the others follow */
+#define VMM_NIC_SLOT 12u            /* of nics[0] */
+#define VMM_SLOTS_HOT 0xfff0u       /* bits of the slots in which something may come and go */
+#define VMM_IO_QUEUES_MAX 4u        /* of a disk; pairs of a NIC */
+#define VMM_SERIAL_MAX 20u          /* as virtio 1.2, 5.2.6: not terminated when full */
 #define VMM_RAM_VA 0x10000000000ull /* the vmm maps the RAM object here, linear */
 #define VMM_IO_VA 0x8000000000ull   /* and the I/O area (io_area.h) here */
 
@@ -35,7 +35,7 @@ enum vmm_event {
 	VMM_EVENT_STATE = 2,
 	VMM_EVENT_COMMAND = 3,
 	VMM_EVENT_IO =
-		4, /* something in the I/O area is done, or disks[], nics[] below have changed */
+		4, /* something in the I/O area is done, or disks[], nics[], balloon below have changed */
 };
 
 struct vmm_image {
@@ -109,10 +109,12 @@ struct vmm_config {
 	uint64_t epoch_at_zero_ns; /* UTC ns at monotonic 0, for the RTC */
 	uint32_t command_seq;      /* ctrl raises it after writing command */
 	uint32_t command;          /* enum vmm_command, and a seed */
-	uint32_t io_pages;         /* of the I/O area; 0: the VM has none */
+	uint32_t io_pages;         /* of the I/O area, whose first page is the balloon's */
 	uint32_t slots_seq;        /* from 1; raised after a change of present, or of unplug */
 	uint32_t unplug;  /* slots that the guest is asked to eject, and may; else it may not */
 	uint32_t console; /* 1: the VM has a virtio console (console_area.h) */
+	uint32_t balloon_pages; /* 4 KiB, that the guest is to give back */
+	uint32_t balloon_changes;
 	struct vmm_disk disks[VMM_DISKS_MAX];
 	struct vmm_nic nics[VMM_NICS_MAX];
 	char cmdline[VMM_CMDLINE_MAX];

@@ -81,6 +81,9 @@ enum hv_call {
 		24, /* (mem, page_off, struct hv_span *out, n <= HV_SPANS_MAX): where its pages from page_off on lie, for
 			      * DMA -> spans written; program right HW */
 
+	HVC_MEM_FILL =
+		25, /* (mem, page_off, pages <= HV_GROW_MAX): holes there become pages of zeros */
+
 	/* hardware; the program needs HVPR_HW */
 	HVC_MMIO_MAP =
 		32, /* (phys, pages, va): device memory, uncached; refused where RAM, APICs or hv are */
@@ -120,6 +123,10 @@ enum hv_call {
 		     * BUSY: the vCPU is finishing an access that its vmm has answered; again in a moment */
 	HVC_VM_LOAD =
 		60, /* (vm, index or HV_STATE_MACHINE, in, size): STOPPED, with its memory. The machine's first */
+
+	HVC_VM_RELEASE =
+		61, /* (vm, ranges, n <= HV_RANGES_MAX): these pages of HV_SLOT_RAM become holes, their frames go back
+		     * -> ranges done; program right HW: no device reaches them */
 
 	/* VMs: the vmm's side (rights HVR_RUN on the vm handle) */
 	HVC_VM_CLAIM =
@@ -187,9 +194,17 @@ enum hv_call {
 
 #define HV_SPANS_MAX 64u /* of a MEM_SPANS call */
 
+#define HV_RANGES_MAX 128u   /* of a VM_RELEASE call */
+#define HV_RELEASE_MAX 8192u /* pages, in all of them */
+/* A range of pages of a memory object in 64 bits. */
+#define HV_RANGE(page, pages) ((uint64_t)(page) | (uint64_t)(pages) << 40)
+#define HV_RANGE_PAGE(range) ((range) & ((1ull << 40) - 1))
+#define HV_RANGE_PAGES(range) ((range) >> 40)
+
 /* Pages that are contiguous in host-physical memory. */
+#define HV_SPAN_HOLE UINT64_MAX
 struct hv_span {
-	uint64_t hpa;
+	uint64_t hpa; /* HV_SPAN_HOLE: they are not there */
 	uint64_t pages;
 };
 

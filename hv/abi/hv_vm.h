@@ -27,7 +27,8 @@ enum hv_vm_reason {
 		2, /* the CPU refused the guest state (VMEXIT_INVALID, VM-entry failure) */
 	HV_VMR_EMULATION = 3, /* an access that hv cannot decode; detail = rip */
 	HV_VMR_VMM_DIED = 4,
-	HV_VMR_NO_MEMORY = 5,
+	HV_VMR_NO_MEMORY =
+		5, /* PAUSED: none for a page that it had given back (VM_RELEASE); detail = gpa */
 	HV_VMR_REQUEST = 6,     /* HVC_VM_CONTROL by a program */
 	HV_VMR_POWER_OFF = 7,   /* guest asked through ACPI; set by vmm */
 	HV_VMR_RESET = 8,       /* guest asked; set by vmm */
@@ -91,6 +92,8 @@ struct hv_vm_info {
 	uint64_t exits[HV_EXIT_KINDS]; /* by enum hv_exit_kind, all vCPUs */
 	uint64_t parks, doorbells, irqs_injected;
 	uint64_t console_dropped; /* input bytes lost (guest overran its receive queue) */
+	uint64_t
+		held_pages; /* of HV_SLOT_RAM that are there: the others were given back (VM_RELEASE) */
 };
 
 /* Neutral exit kinds: statistics, and the index of hv's dispatch table. */

@@ -95,8 +95,10 @@ static int append(struct mem *m, hpa_t hpa, unsigned shift)
 		err = pt_deepen(&m->frames, LARGE_SIZE); /* a leaf of 2 MiB needs two levels */
 	if (err == 0)
 		err = pt_map(&m->frames, va, hpa, shift, PT_R);
-	if (err == 0)
+	if (err == 0) {
 		m->pages += (1ull << shift) >> PAGE_SHIFT;
+		m->held += (1ull << shift) >> PAGE_SHIFT;
+	}
 	return err;
 }
 
@@ -164,8 +166,10 @@ static int grow_run(struct mem *m, unsigned n)
 		err = append(m, hpa + i * PAGE_SIZE, PAGE_SHIFT);
 	if (err == 0)
 		return 0;
-	while (m->pages > before)
+	while (m->pages > before) {
 		(void)pt_unmap(&m->frames, --m->pages << PAGE_SHIFT, &e);
+		m->held--;
+	}
 	for (unsigned i = 0; i < n; i++)
 		frame_free(m->acct, hpa + i * PAGE_SIZE, FRAME_4K);
 	return err;
@@ -205,7 +209,7 @@ int mem_grow(struct mem *m, uint64_t pages, uint64_t *now)
 void mem_recharge(struct mem *m, struct account *acct)
 {
 	spin_lock(&m->lock);
-	account_move(m->acct, acct, m->pages + m->frames.tables);
+	account_move(m->acct, acct, m->held + m->frames.tables);
 	m->acct = acct;
 	m->frames.acct = acct;
 	spin_unlock(&m->lock);
@@ -216,8 +220,14 @@ static int lookup(const struct mem *m, uint64_t page_off, hpa_t *hpa, uint64_t *
 	uint64_t va = page_off << PAGE_SHIFT;
 	struct pt_entry e;
 
-	if (page_off >= m->pages || !pt_lookup(&m->frames, va, &e))
+	if (page_off >= m->pages)
 		return -HVE_INVAL;
+	if (!pt_lookup(&m->frames, va, &e)) {
+		*run_pages = pt_next(&m->frames, va, m->pages << PAGE_SHIFT, &e)
+				     ? (e.va - va) >> PAGE_SHIFT
+				     : m->pages - page_off;
+		return -HVE_NOENT;
+	}
 	*hpa = e.hpa + (va - e.va);
 	*run_pages = (e.va + (1ull << e.shift) - va) >> PAGE_SHIFT;
 	return 0;
@@ -265,15 +275,65 @@ int mem_from_frames(hpa_t start, uint64_t pages, struct account *acct, struct me
 	return err;
 }
 
-/* ---- mapping ---- */
+/* ---- holes ---- */
 
-static void unmap_range(struct pt *pt, uint64_t va, uint64_t end)
+static int fill(struct mem *m, uint64_t page_off, uint64_t reserve, hpa_t *hpa)
 {
-	struct pt_entry was;
+	struct frame_stats stats;
+	int err;
 
-	while (va < end && pt_unmap(pt, va, &was))
-		va = was.va + (1ull << was.shift);
+	frame_stats(&stats);
+	if (stats.free <= reserve)
+		return -HVE_NOMEM;
+	err = frame_alloc(m->acct, FRAME_4K, hpa);
+	if (err != 0)
+		return err;
+	err = pt_map(&m->frames, page_off << PAGE_SHIFT, *hpa, PAGE_SHIFT, PT_R);
+	if (err == 0)
+		m->held++;
+	else
+		frame_free(m->acct, *hpa, FRAME_4K);
+	return err;
 }
+
+int mem_fill(struct mem *m, uint64_t page_off, uint64_t reserve, hpa_t *hpa)
+{
+	struct pt_entry e;
+	int err = 0;
+
+	spin_lock(&m->lock);
+	if (page_off >= m->pages)
+		err = -HVE_INVAL;
+	else if (pt_lookup(&m->frames, page_off << PAGE_SHIFT, &e))
+		*hpa = e.hpa + ((page_off << PAGE_SHIFT) - e.va);
+	else
+		err = fill(m, page_off, reserve, hpa);
+	spin_unlock(&m->lock);
+	return err;
+}
+
+void mem_drop(struct mem *m, uint64_t page_off, uint64_t pages)
+{
+	uint64_t at = page_off << PAGE_SHIFT, end = (page_off + pages) << PAGE_SHIFT;
+	struct pt_entry e;
+
+	while (pt_next(&m->frames, at, end, &e)) {
+		at = e.va + (1ull << e.shift);
+		(void)pt_unmap(&m->frames, e.va, &e);
+		m->held -= (1ull << e.shift) >> PAGE_SHIFT;
+		free_leaf(m, &e);
+	}
+}
+
+void mem_unmapped(struct mem *m)
+{
+	spin_lock(&m->lock);
+	assert(m->mapped != 0);
+	m->mapped--;
+	spin_unlock(&m->lock);
+}
+
+/* ---- mapping ---- */
 
 /* Does a GiB from page_off on lie in one piece at hpa? */
 static bool is_giga(const struct mem *m, uint64_t page_off, hpa_t hpa)
@@ -320,6 +380,11 @@ int mem_map_into(struct mem *m, uint64_t page_off, uint64_t pages, struct pt *pt
 		unsigned shift;
 
 		err = lookup(m, off, &hpa, &run);
+		if (err == -HVE_NOENT) {
+			err = 0;
+			at += MIN(run << PAGE_SHIFT, end - at);
+			continue;
+		}
 		if (err != 0)
 			break;
 		shift = best_shift(m, off, hpa, run, at, end - at, pt->giga);
@@ -327,8 +392,10 @@ int mem_map_into(struct mem *m, uint64_t page_off, uint64_t pages, struct pt *pt
 		if (err == 0)
 			at += 1ull << shift;
 	}
+	if (err == 0)
+		m->mapped++;
 	spin_unlock(&m->lock);
 	if (err != 0)
-		unmap_range(pt, va, at);
+		pt_clear(pt, va, at);
 	return err;
 }

@@ -171,20 +171,26 @@ static void prune(struct pt *pt, struct path *p)
 	}
 }
 
-/* The leaf that covers va, at any level. NULL: none; *shift says how much lies empty there. */
-static uint64_t *find_leaf(const struct pt *pt, uint64_t va, unsigned *shift)
+/* The leaf that covers va, or the empty entry, at any level; *shift says how much it covers. */
+static uint64_t *find_entry(const struct pt *pt, uint64_t va, unsigned *shift)
 {
 	uint64_t *table = pt->root;
 
 	for (*shift = top_shift(pt);; *shift -= INDEX_BITS) {
 		uint64_t *e = index_in(table, va, *shift);
 
-		if (!is_present(pt->format, *e))
-			return NULL;
-		if (is_leaf(*e, *shift))
+		if (!is_present(pt->format, *e) || is_leaf(*e, *shift))
 			return e;
 		table = table_of(*e);
 	}
+}
+
+/* NULL: none. */
+static uint64_t *find_leaf(const struct pt *pt, uint64_t va, unsigned *shift)
+{
+	uint64_t *e = find_entry(pt, va, shift);
+
+	return is_present(pt->format, *e) ? e : NULL;
 }
 
 static void fill_entry(const struct pt *pt, uint64_t va, uint64_t e, unsigned shift,
@@ -323,6 +329,48 @@ bool pt_unmap(struct pt *pt, uint64_t va, struct pt_entry *was)
 	return true;
 }
 
+/* The leaf at `shift` becomes a table; its parent has one entry as before. */
+static int split(struct pt *pt, uint64_t *leaf, unsigned shift)
+{
+	uint64_t *table = hv_page_alloc(pt->acct);
+	struct pt_entry e;
+	unsigned below = shift - INDEX_BITS;
+
+	if (table == NULL)
+		return -HVE_NOMEM;
+	fill_entry(pt, 0, *leaf, shift, &e);
+	for (unsigned i = 0; i < ENTRIES; i++)
+		table[i] = pt_leaf(pt->format, e.hpa + ((hpa_t)i << below), below, e.prot);
+	pt->tables++;
+	*leaf = table_entry(pt->format, hv_to_phys(table)) + ENTRIES * E_COUNT_ONE;
+	return 0;
+}
+
+int pt_cut(struct pt *pt, uint64_t va)
+{
+	for (;;) {
+		unsigned shift;
+		uint64_t *leaf = covers(pt, va) ? find_leaf(pt, va, &shift) : NULL;
+		int err;
+
+		if (leaf == NULL || (va & ((1ull << shift) - 1)) == 0)
+			return 0;
+		err = split(pt, leaf, shift);
+		if (err != 0)
+			return err;
+	}
+}
+
+void pt_clear(struct pt *pt, uint64_t va, uint64_t end)
+{
+	struct pt_entry e;
+
+	while (pt_next(pt, va, end, &e)) {
+		va = e.va + (1ull << e.shift);
+		(void)pt_unmap(pt, e.va, &e);
+	}
+}
+
 bool pt_lookup(const struct pt *pt, uint64_t va, struct pt_entry *out)
 {
 	unsigned shift;
@@ -337,14 +385,17 @@ bool pt_lookup(const struct pt *pt, uint64_t va, struct pt_entry *out)
 bool pt_next(const struct pt *pt, uint64_t va, uint64_t end, struct pt_entry *out)
 {
 	while (va < end && covers(pt, va)) {
-		unsigned shift;
-		const uint64_t *leaf = find_leaf(pt, va, &shift);
+		unsigned shift, empty = 1;
+		const uint64_t *e = find_entry(pt, va, &shift);
+		uint64_t left = ENTRIES - (va >> shift & (ENTRIES - 1));
 
-		if (leaf != NULL) {
-			fill_entry(pt, va, *leaf, shift, out);
+		if (is_present(pt->format, *e)) {
+			fill_entry(pt, va, *e, shift, out);
 			return true;
 		}
-		if (ADD_OVERFLOW(ALIGN_DOWN(va, 1ull << shift), 1ull << shift, &va))
+		while (empty < left && !is_present(pt->format, e[empty]))
+			empty++;
+		if (ADD_OVERFLOW(ALIGN_DOWN(va, 1ull << shift), (uint64_t)empty << shift, &va))
 			return false;
 	}
 	return false;

@@ -50,6 +50,10 @@ int pt_map(struct pt *pt, uint64_t va, hpa_t hpa, unsigned shift, unsigned prot)
 /* Removes the leaf at va -> true and what it was. Empty tables below the top are freed at once: no other CPU may be
  * using the table, and this one flushes before it does. */
 bool pt_unmap(struct pt *pt, uint64_t va, struct pt_entry *was);
+/* No leaf has va inside it any more: larger ones are replaced by 512 smaller ones that say the same. NOMEM: not all were. */
+int pt_cut(struct pt *pt, uint64_t va) MUST_CHECK;
+/* Removes the leaves between va and end, where no leaf crosses either. */
+void pt_clear(struct pt *pt, uint64_t va, uint64_t end);
 bool pt_lookup(const struct pt *pt, uint64_t va, struct pt_entry *out);
 /* The first leaf at or above va and below end -> true. */
 bool pt_next(const struct pt *pt, uint64_t va, uint64_t end, struct pt_entry *out);

@@ -27,6 +27,7 @@ int mem_range_check(struct mem *m, uint64_t page_off, uint64_t pages, uint64_t v
 {
 	uint64_t leaves = 0, end, run;
 	hpa_t hpa;
+	int err;
 
 	if (pages == 0 || pages > HV_MAP_MAX || ADD_OVERFLOW(page_off, pages, &end) ||
 	    va % PAGE_SIZE)
@@ -34,10 +35,12 @@ int mem_range_check(struct mem *m, uint64_t page_off, uint64_t pages, uint64_t v
 	while (page_off < end) {
 		uint64_t n;
 
-		if (mem_lookup(m, page_off, &hpa, &run) != 0)
+		err = mem_lookup(m, page_off, &hpa, &run);
+		if (err != 0 && err != -HVE_NOENT)
 			return -HVE_INVAL;
 		n = MIN(run, end - page_off);
-		leaves += n == LARGE_PAGES && (va | hpa) % LARGE_SIZE == 0 ? 1 : n;
+		if (err == 0)
+			leaves += n == LARGE_PAGES && (va | hpa) % LARGE_SIZE == 0 ? 1 : n;
 		if (leaves > LEAVES_MAX)
 			return -HVE_LIMIT;
 		page_off += n;
@@ -112,33 +115,62 @@ int hc_mem_phys(struct prog *p, struct object *o, uint64_t *value)
 	return err;
 }
 
+static int look_up(struct mem *m, uint64_t page, struct hv_span *out)
+{
+	hpa_t hpa = HV_SPAN_HOLE;
+	int err = mem_lookup(m, page, &hpa, &out->pages);
+
+	out->hpa = hpa;
+	return err == -HVE_NOENT ? 0 : err;
+}
+
+static bool goes_on(const struct hv_span *last, const struct hv_span *next)
+{
+	if (last->hpa == HV_SPAN_HOLE || next->hpa == HV_SPAN_HOLE)
+		return last->hpa == next->hpa;
+	return last->hpa + last->pages * PAGE_SIZE == next->hpa;
+}
+
 /* Leaves that follow each other in host-physical memory are one span. */
 int hc_mem_spans(struct prog *p, struct object *o, uint64_t *value)
 {
-	struct hv_span span[HV_SPANS_MAX];
-	uint64_t page = arg1(p), room = arg3(p), n = 0, run;
-	hpa_t hpa;
+	struct hv_span span[HV_SPANS_MAX], next;
+	uint64_t page = arg1(p), room = arg3(p), n = 0;
 	int err;
 
 	if (room == 0 || room > HV_SPANS_MAX)
 		return -HVE_INVAL;
-	err = mem_lookup(as_mem(o), page, &hpa, &run);
+	err = look_up(as_mem(o), page, &next);
 	if (err != 0)
 		return err;
 	for (unsigned leaves = 0; leaves < SPAN_LEAVES_MAX; leaves++) {
-		if (n > 0 && span[n - 1].hpa + span[n - 1].pages * PAGE_SIZE == hpa)
-			span[n - 1].pages += run;
+		if (n > 0 && goes_on(&span[n - 1], &next))
+			span[n - 1].pages += next.pages;
 		else if (n < room)
-			span[n++] = (struct hv_span){hpa, run};
+			span[n++] = next;
 		else
 			break;
-		page += run;
-		if (mem_lookup(as_mem(o), page, &hpa, &run) != 0)
+		page += next.pages;
+		if (look_up(as_mem(o), page, &next) != 0)
 			break;
 	}
 	err = user_write(arg2(p), span, n * sizeof(span[0]));
 	if (err == 0)
 		*value = n;
+	return err;
+}
+
+/* As for guests: what is kept for the control kernel stays. */
+int hc_mem_fill(struct prog *p, struct object *o, uint64_t *value)
+{
+	uint64_t page = arg1(p), pages = arg2(p), size = as_mem(o)->pages;
+	int err = 0;
+
+	(void)value;
+	if (pages == 0 || pages > HV_GROW_MAX || page >= size || pages > size - page)
+		return -HVE_INVAL;
+	for (hpa_t hpa; pages > 0 && err == 0; page++, pages--)
+		err = mem_fill(as_mem(o), page, MEM_RESERVE_PAGES, &hpa);
 	return err;
 }
 

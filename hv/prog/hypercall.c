@@ -37,6 +37,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_MEM_UNMAP] = CALL(hc_mem_unmap, 0, 0, 0, false),
 	[HVC_MEM_PHYS] = CALL(hc_mem_phys, OBJECT_MEM, R_R, HVPR_HW, false),
 	[HVC_MEM_SPANS] = CALL(hc_mem_spans, OBJECT_MEM, R_R, HVPR_HW, false),
+	[HVC_MEM_FILL] = CALL(hc_mem_fill, OBJECT_MEM, HVR_WRITE, 0, false),
 	[HVC_MEM_INFO] = CALL(hc_mem_info, OBJECT_MEM, R_R, 0, false),
 	[HVC_MEM_KEEP] = CALL(hc_mem_keep, 0, 0, HVPR_VM, true),
 	[HVC_MEM_KEPT] = CALL(hc_mem_kept, 0, 0, HVPR_VM, true),
@@ -63,6 +64,7 @@ const struct hypercall hypercalls[HYPERCALLS] = {
 	[HVC_VM_ADOPT] = CALL(hc_vm_adopt, OBJECT_VM, R_OWN, HVPR_VM, true),
 	[HVC_VM_SAVE] = CALL(hc_vm_save, OBJECT_VM, R_OWN, 0, true),
 	[HVC_VM_LOAD] = CALL(hc_vm_load, OBJECT_VM, R_OWN, 0, true),
+	[HVC_VM_RELEASE] = CALL(hc_vm_release, OBJECT_VM, R_OWN, HVPR_HW, false),
 
 	[HVC_VM_CLAIM] = CALL(hc_vm_claim, OBJECT_VM, R_RUN, 0, true),
 	[HVC_VM_UNCLAIM] = CALL(hc_vm_unclaim, OBJECT_VM, R_RUN, 0, true),

@@ -84,12 +84,13 @@ unsigned pt_prot_of(uint64_t prot);
 
 hc_fn hc_abi_version, hc_log_write, hc_exit, hc_event_wait, hc_event_post, hc_time_now, hc_brk,
 	hc_handle_close, hc_handle_grant, hc_prog_self, hc_heartbeat;
-hc_fn hc_mem_create, hc_mem_grow, hc_mem_map, hc_mem_unmap, hc_mem_phys, hc_mem_spans, hc_mem_info,
-	hc_mem_keep, hc_mem_kept;
+hc_fn hc_mem_create, hc_mem_grow, hc_mem_map, hc_mem_unmap, hc_mem_phys, hc_mem_spans, hc_mem_fill,
+	hc_mem_info, hc_mem_keep, hc_mem_kept;
 hc_fn hc_mmio_map, hc_pci_read, hc_pci_write, hc_irq_bind_gsi, hc_irq_bind_msi, hc_irq_ack,
 	hc_host_power, hc_host_info;
 hc_fn hc_vm_create, hc_vm_destroy, hc_vm_map, hc_vm_attach, hc_vm_slot, hc_vm_control, hc_vm_info,
-	hc_vm_console_in, hc_vm_sched, hc_vm_next, hc_vm_adopt, hc_vm_save, hc_vm_load;
+	hc_vm_console_in, hc_vm_sched, hc_vm_next, hc_vm_adopt, hc_vm_save, hc_vm_load,
+	hc_vm_release;
 hc_fn hc_vm_claim, hc_vm_unclaim, hc_vm_irq_line, hc_vm_msi, hc_vcpu_set, hc_vcpu_get,
 	hc_vcpu_resume, hc_vm_reset, hc_vm_notify;
 hc_fn hc_prog_create, hc_prog_start, hc_prog_destroy, hc_prog_info, hc_crash_info;

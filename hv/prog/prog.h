@@ -37,8 +37,8 @@ _Static_assert(sizeof(struct handle) * HANDLES_PER_PAGE <= PAGE_SIZE, "a page of
 
 struct mapping { /* one MEM_MAP or MMIO_MAP */
 	uint64_t va;
-	uint64_t pages;  /* 0: free */
-	struct mem *mem; /* counted; NULL: device registers */
+	uint64_t page_off : 40, pages : 20, prot : 4; /* pages 0: free; prot: enum pt_prot */
+	struct mem *mem;                              /* counted; NULL: device registers */
 };
 _Static_assert(sizeof(struct mapping) * MAPPINGS_PER_PAGE <= PAGE_SIZE, "a page of mappings");
 
@@ -159,6 +159,13 @@ int space_map(struct prog *p, uva_t va, struct mem *m, uint64_t page_off, uint64
 int space_map_device(struct prog *p, uva_t va, hpa_t hpa, uint64_t pages) MUST_CHECK;
 int space_unmap(struct prog *p, uva_t va, uint64_t pages) MUST_CHECK;
 int space_brk(struct prog *p, uva_t end) MUST_CHECK;
+void space_flush(struct prog *p); /* the caller's translations on this CPU */
+/* Its own turn: a page that it may touch with that protection and that is a hole of a memory object gets a frame. NOENT: it is
+ * none. NOMEM: later. */
+int space_fill(struct prog *p, uva_t va, unsigned prot) MUST_CHECK;
+/* Its mappings of m, to fn (NULL: none) -> how many. It is off its CPU, or the caller. */
+typedef void space_fn(void *ctx, struct pt *pt, uva_t va, uint64_t page_off, uint64_t pages);
+unsigned space_each(struct prog *p, const struct mem *m, space_fn *fn, void *ctx);
 
 /* notify.c: VM -> programs */
 void notify_owner(struct vm *vm, struct prog *p, uint32_t state_bit, uint32_t console_bit,

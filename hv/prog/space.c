@@ -122,7 +122,7 @@ static void before_unmap(struct prog *p)
 	sched_drop_root(p->root);
 }
 
-static void after_unmap(struct prog *p)
+void space_flush(struct prog *p)
 {
 	write_cr3(p->root); /* the calling program is loaded here */
 }
@@ -142,7 +142,7 @@ int space_brk(struct prog *p, uva_t end)
 	} else if (new_top < top) {
 		before_unmap(p);
 		unmap_range(p, new_top, top);
-		after_unmap(p);
+		space_flush(p);
 	}
 	if (err == 0)
 		p->brk_end = end;
@@ -207,7 +207,11 @@ int space_map(struct prog *p, uva_t va, struct mem *m, uint64_t page_off, uint64
 	if (err != 0)
 		return err;
 	object_get(&m->obj);
-	*slot = (struct mapping){.va = va, .pages = pages, .mem = m};
+	*slot = (struct mapping){.va = va,
+				 .page_off = page_off & ((1ull << 40) - 1),
+				 .pages = pages & ((1u << 20) - 1),
+				 .prot = prot & 15u,
+				 .mem = m};
 	return 0;
 }
 
@@ -226,7 +230,7 @@ int space_map_device(struct prog *p, uva_t va, hpa_t hpa, uint64_t pages)
 			unmap_range(p, va, va + i * PAGE_SIZE);
 	}
 	if (err == 0)
-		*slot = (struct mapping){.va = va, .pages = pages};
+		*slot = (struct mapping){.va = va, .pages = pages & ((1u << 20) - 1)};
 	return err;
 }
 
@@ -241,10 +245,62 @@ int space_unmap(struct prog *p, uva_t va, uint64_t pages)
 	*slot = (struct mapping){.pages = 0};
 	before_unmap(p);
 	unmap_range(p, va, va + (pages << PAGE_SHIFT));
-	after_unmap(p);
-	if (m)
+	space_flush(p);
+	if (m) {
+		mem_unmapped(m);
 		object_put(&m->obj);
+	}
 	return 0;
+}
+
+/* ---- holes ---- */
+
+unsigned space_each(struct prog *p, const struct mem *m, space_fn *fn, void *ctx)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PROG_MAPPING_PAGES && p->mappings[i]; i++) {
+		for (unsigned j = 0; j < MAPPINGS_PER_PAGE; j++) {
+			const struct mapping *map = &p->mappings[i][j];
+
+			if (map->pages == 0 || map->mem != m)
+				continue;
+			n++;
+			if (fn)
+				fn(ctx, &p->as, map->va, map->page_off, map->pages);
+		}
+	}
+	return n;
+}
+
+static const struct mapping *mapping_at(const struct prog *p, uva_t va)
+{
+	for (unsigned i = 0; i < PROG_MAPPING_PAGES && p->mappings[i]; i++) {
+		for (unsigned j = 0; j < MAPPINGS_PER_PAGE; j++) {
+			const struct mapping *m = &p->mappings[i][j];
+
+			if (m->mem && va >= m->va && (va - m->va) >> PAGE_SHIFT < m->pages)
+				return m;
+		}
+	}
+	return NULL;
+}
+
+int space_fill(struct prog *p, uva_t va, unsigned prot)
+{
+	const struct mapping *m = mapping_at(p, va);
+	/* What the control kernel needs it gets; a vmm touches what its guest makes it touch. */
+	uint64_t reserve = p->rights & HVPR_VM ? 0 : MEM_RESERVE_PAGES;
+	hpa_t hpa;
+	int err;
+
+	if (!m || (m->prot & prot) != prot)
+		return -HVE_NOENT;
+	err = mem_fill(m->mem, m->page_off + ((va - m->va) >> PAGE_SHIFT), reserve, &hpa);
+	if (err == 0)
+		err = pt_map(&p->as, ALIGN_DOWN(va, PAGE_SIZE), hpa, PAGE_SHIFT,
+			     m->prot | PT_BORROWED);
+	return err == -HVE_EXIST ? -HVE_NOENT : err;
 }
 
 /* ---- death ---- */
@@ -253,8 +309,10 @@ static void drop_mappings(struct prog *p)
 {
 	for (unsigned i = 0; i < PROG_MAPPING_PAGES && p->mappings[i]; i++) {
 		for (unsigned j = 0; j < MAPPINGS_PER_PAGE; j++)
-			if (p->mappings[i][j].mem)
+			if (p->mappings[i][j].mem) {
+				mem_unmapped(p->mappings[i][j].mem);
 				object_put(&p->mappings[i][j].mem->obj);
+			}
 		hv_page_free(&p->acct, p->mappings[i]);
 		p->mappings[i] = NULL;
 	}

@@ -11,6 +11,9 @@
 #define FIRST_INTERRUPT 32u
 #define VECTOR_NO_FPU 7u
 #define VECTOR_PAGE_FAULT 14u
+#define PF_PRESENT 1u /* its error code (APM2 8.4.2) */
+#define PF_WRITE 2u
+#define PF_FETCH 16u
 /* How far behind the others a woken program may start: an answer of the control kernel in time although every CPU
  * has guests that spin, and no more than that. */
 #define PROG_CREDIT_NS 6000000u
@@ -150,8 +153,32 @@ static inline void end_if_due(struct prog *p)
 		see_to_due(p);
 }
 
+#define FILL_AGAIN_NS 50000000u
+
+/* A page of guest memory that was given back; the access is made again. Where there is no memory the VM is paused, and the
+ * program looks again from time to time: events that come meanwhile make it look earlier. */
+static bool filled(struct prog *p, uint64_t error, uint64_t cr2)
+{
+	int err;
+
+	if (error & PF_PRESENT)
+		return false;
+	err = space_fill(p, cr2,
+			 PT_R | (error & PF_WRITE ? PT_W : 0u) | (error & PF_FETCH ? PT_X : 0u));
+	if (err == -HVE_NOMEM) {
+		if (p->vm)
+			vm_stall(p->vm, cr2);
+		sched_block_self(&p->ent, BLOCK_EVENT);
+		arm(p, time_now() + FILL_AGAIN_NS);
+		err = 0;
+	}
+	return err == 0;
+}
+
 static void take_trap(struct prog *p, unsigned trap, uint64_t error, uint64_t cr2)
 {
+	if (trap == VECTOR_PAGE_FAULT && filled(p, error, cr2))
+		return;
 	if (trap < FIRST_INTERRUPT) {
 		fault(p, trap, error, cr2);
 		return;

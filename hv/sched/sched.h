@@ -30,6 +30,7 @@ enum sched_block {
 	BLOCK_EVENT = 32, /* program: event_wait */
 	BLOCK_CAP = 64,   /* group used up its cap */
 	BLOCK_DEAD = 128, /* for ever */
+	BLOCK_MEM = 256,  /* its memory is being changed (VM_RELEASE) */
 };
 
 struct sched_ent;

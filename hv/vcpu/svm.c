@@ -215,5 +215,6 @@ const struct vendor vendor_svm = {
 	.window = svm_window,
 	.skip = svm_skip,
 	.flush = svm_flush,
+	.npt_changed = svm_npt_changed,
 	.msr = svm_msr,
 };

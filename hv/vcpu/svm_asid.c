@@ -42,6 +42,12 @@ void svm_asid_load(struct svm_vcpu *a, struct svm_cpu *s, unsigned cpu)
 	asid_new(a, s);
 }
 
+/* APM2 15.16, 15.25.9: guest-physical translations, too, are tagged with the ASID, so a new one is enough. */
+void svm_npt_changed(struct vcpu *v)
+{
+	svm_of(v)->asid_generation = 0; /* of no CPU: the next load takes a new ASID */
+}
+
 /* The vCPU's own turn, between load and save. */
 void svm_flush(struct vcpu *v)
 {

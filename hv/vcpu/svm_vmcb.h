@@ -258,6 +258,7 @@ static inline void svm_dirty(struct svm_vcpu *a, uint32_t clean_bits)
 /* svm_asid.c */
 void svm_asid_load(struct svm_vcpu *a, struct svm_cpu *s, unsigned cpu);
 void svm_flush(struct vcpu *v);
+void svm_npt_changed(struct vcpu *v);
 void svm_flushed(struct svm_vcpu *a); /* after an entry that was to flush */
 
 /* svm_exit.c */

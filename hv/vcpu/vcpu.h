@@ -162,7 +162,7 @@ struct vcpu {
 	uint64_t gpr[HV_GPRS]; /* [p] always current outside guest mode */
 	uint64_t rip, rflags;  /* [p] */
 	struct vcpu_exit exit; /* [p] */
-	struct pt *npt;        /* [I] [borrows] the VM's; changes only while it is stopped */
+	struct pt *npt;        /* [I] [borrows] the VM's; entries go only while it is off its CPU */
 	void *arch;            /* [I] the vendor's struct, in arch_room */
 	struct fpu fpu;        /* [owns] */
 	struct vlapic *lapic;  /* [owns] vm/vlapic.c */
@@ -250,6 +250,8 @@ struct vendor {
 	void (*window)(struct vcpu *v, unsigned event_type, bool wanted);
 	void (*skip)(struct vcpu *v);  /* past the instruction of exit.len; clears the shadow */
 	void (*flush)(struct vcpu *v); /* nested translations, before the next entry */
+	/* Entries of the nested tables have gone: no translation made from them is used when it runs again. It is off its CPU. */
+	void (*npt_changed)(struct vcpu *v);
 	int (*msr)(
 		struct vcpu *v, uint32_t msr, bool write,
 		uint64_t *
@@ -320,12 +322,16 @@ struct walk_fault {
 size_t guest_fetch(struct vcpu *v, const struct vcpu_context *c, gva_t gva, void *to, size_t len);
 /* Are the INSN_MAX bytes at gva these? False also when that cannot be told quickly. */
 bool guest_code_is(struct vcpu *v, const struct vcpu_context *c, gva_t gva, const uint8_t *bytes);
-/* Reads/writes len bytes at a linear address, page by page; HVE_FAULT fills *fault for injection as #PF. HVE_INVAL: not RAM. */
+/* vm/fill.c: a page that was given back is there again. INVAL: not RAM; BUSY: no memory, and the VM is paused. */
+int guest_fill(struct pt *npt, gpa_t gpa) MUST_CHECK;
+/* Reads/writes len bytes at a linear address, page by page; HVE_FAULT fills *fault for injection as #PF. HVE_INVAL: not RAM.
+ * BUSY: as guest_translate. */
 int guest_read(struct vcpu *v, gva_t gva, void *to, size_t len, bool fetch,
 	       struct walk_fault *fault) MUST_CHECK;
 int guest_write(struct vcpu *v, gva_t gva, const void *from, size_t len,
 		struct walk_fault *fault) MUST_CHECK;
-/* Where a linear address lies in guest-physical memory, RAM or not. */
+/* Where a linear address lies in guest-physical memory, RAM or not. BUSY: in a page that was given back, and there is no
+ * memory for another: the VM is paused; the instruction is run again. */
 int guest_translate(struct vcpu *v, gva_t gva, bool write, gpa_t *gpa,
 		    struct walk_fault *fault) MUST_CHECK;
 int guest_phys_read(struct pt *npt, gpa_t gpa, void *to, size_t len) MUST_CHECK;

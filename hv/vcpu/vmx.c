@@ -352,5 +352,6 @@ const struct vendor vendor_vmx = {
 	.window = vmx_window,
 	.skip = vmx_skip,
 	.flush = vmx_flush,
+	.npt_changed = vmx_npt_changed,
 	.msr = vmx_msr,
 };

@@ -6,7 +6,7 @@
  *     out names no old translation; a new generation begins with an INVVPID of all. A vCPU that comes to another CPU, or
  *     was set to other registers, takes a new one.
  *   guest-physical and combined ones, by the EPT root: they change only when a VM is made (its root may have been
- *     another's, its tables something else) or stopped and set up again. Each of these is a new epoch, and each CPU
+ *     another's, its tables something else), stopped and set up again, or gives memory back. Each of these is a new epoch, and each CPU
  *     answers an epoch it has not seen with an INVEPT of all before it enters a guest.
  */
 #include "hv/vcpu/vmx_vmcs.h"
@@ -77,6 +77,12 @@ void vmx_tlb_forget(struct vmx_vcpu *a)
 {
 	a->vpid_generation = 0; /* of no CPU: the next load takes a new VPID */
 	__atomic_fetch_add(&ept_epoch, 1, __ATOMIC_RELEASE);
+}
+
+/* SDM3 29.4.3.4: guest-physical and combined translations stay until INVEPT, which the new epoch brings to each CPU. */
+void vmx_npt_changed(struct vcpu *v)
+{
+	vmx_tlb_forget(vmx_of(v));
 }
 
 /* The vCPU's own turn, between load and save: what its own page tables said. */

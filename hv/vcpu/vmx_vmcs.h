@@ -339,6 +339,7 @@ void vmx_tlb_load(struct vmx_vcpu *a, struct vmx_cpu *pc, bool moved);
 void vmx_tlb_forget(
 	struct vmx_vcpu *a); /* all translations of it, on every CPU, before its next turn there */
 void vmx_flush(struct vcpu *v);
+void vmx_npt_changed(struct vcpu *v);
 
 /* vmx_exit.c */
 void vmx_run(struct vcpu *v);

@@ -3,7 +3,7 @@
  * Guest memory through the guest's own page tables (APM2 chapter 5): what hv needs to fetch an instruction and to move
  * the operands of string instructions. Accesses go page by page through windows; accessed and dirty bits are set as the
  * CPU sets them. Nothing here trusts an entry: a bad one is a page fault for the guest or -HVE_INVAL (not RAM).
- * The nested tables are read without a lock: they change only while the VM is stopped (vm/vm.c).
+ * The nested tables are read without a lock: entries go only while no vCPU runs (vm/vm.c); one that comes is one store.
  */
 #include "hv/cpu/x86.h"
 #include "hv/lib/string.h"
@@ -42,11 +42,20 @@ struct walk {
 	uint64_t value[WALK_LEVELS];
 };
 
-static int ram_lookup(const struct pt *npt, gpa_t gpa, unsigned prot, hpa_t *hpa)
+/* Nobody takes entries out meanwhile: this is a turn of the VM's, or it has stopped. */
+static int ram_lookup(struct pt *npt, gpa_t gpa, unsigned prot, hpa_t *hpa)
 {
 	struct pt_entry e;
 
-	if (!pt_lookup(npt, gpa, &e) || (e.prot & prot) != prot || (e.prot & PT_UC))
+	if (UNLIKELY(!pt_lookup(npt, gpa, &e))) {
+		int rc = guest_fill(npt, gpa);
+
+		if (rc)
+			return rc;
+		if (!pt_lookup(npt, gpa, &e))
+			return -HVE_BUSY;
+	}
+	if ((e.prot & prot) != prot || (e.prot & PT_UC))
 		return -HVE_INVAL;
 	*hpa = e.hpa + (gpa - e.va);
 	return 0;
@@ -320,9 +329,13 @@ int guest_translate(struct vcpu *v, gva_t gva, bool write, gpa_t *gpa, struct wa
 	struct vcpu_context c;
 	struct walk w;
 
+	int rc;
+
 	vendor->context(v, &c);
 	w = walk_for(v, &c, write, false);
-	return walk_translate(&w, gva, gpa, fault);
+	rc = walk_translate(&w, gva, gpa, fault);
+	/* What it is wanted for must not fail half-way. */
+	return !rc && guest_fill(w.npt, *gpa) == -HVE_BUSY ? -HVE_BUSY : rc;
 }
 
 int guest_read(struct vcpu *v, gva_t gva, void *to, size_t len, bool fetch,

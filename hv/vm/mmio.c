@@ -263,6 +263,9 @@ static bool decode(struct vcpu *v)
 
 void exit_mmio(struct vcpu *v)
 {
+	if (UNLIKELY(v->vm->has_holes) && !v->exit.mmio.present &&
+	    vm_fill(v->vm, v->exit.mmio.gpa) != -HVE_NOENT)
+		return; /* run it again */
 	if (UNLIKELY(v->exit.mmio.table)) {
 		/* The guest's page tables are not in RAM: there is no telling what it meant. */
 		vm_crash(v->vm, HV_VMR_EMULATION, v->rip);

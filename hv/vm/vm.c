@@ -135,9 +135,11 @@ static void release_memory(struct vm *vm)
 	if (vm->npt.root)
 		pt_destroy(&vm->npt);
 	vm->npt.root = NULL;
-	for (unsigned i = 0; i < vm->n_mapped; i++)
-		object_put(&vm->mapped[i]->obj);
-	vm->n_mapped = 0;
+	for (unsigned i = 0; i < vm->n_spans; i++) {
+		mem_unmapped(vm->spans[i].mem);
+		object_put(&vm->spans[i].mem->obj);
+	}
+	vm->n_spans = 0;
 	for (unsigned i = HV_SLOT_RAM; i < HV_SLOTS; i++)
 		drop_slot(vm, i);
 }
@@ -267,18 +269,32 @@ uint64_t vm_pages_of_all(void)
 
 /* ---- memory ---- */
 
-/* Keeps a reference to each object behind the nested tables. */
-static int hold_mapped(struct vm *vm, struct mem *m)
+/* The one that these pages go on from; NULL: there is none. */
+static struct vm_span *before(struct vm *vm, const struct vm_span *s)
 {
-	for (unsigned i = 0; i < vm->n_mapped; i++) {
-		if (vm->mapped[i] == m)
-			return 0;
+	struct vm_span *last = vm->n_spans ? &vm->spans[vm->n_spans - 1] : NULL;
+
+	if (!last || last->mem != s->mem || last->prot != s->prot ||
+	    last->page_off + last->pages != s->page_off ||
+	    last->gpa + (last->pages << PAGE_SHIFT) != s->gpa)
+		return NULL;
+	return last;
+}
+
+/* Its pages are mapped. One mapping of the object for each span. */
+static void add_span(struct vm *vm, const struct vm_span *s)
+{
+	struct vm_span *last = before(vm, s);
+
+	vm->ram_pages += s->pages;
+	vm->has_holes |= s->mem->held != s->mem->pages;
+	if (last) {
+		last->pages += s->pages;
+		mem_unmapped(s->mem);
+		return;
 	}
-	if (vm->n_mapped == VM_MAPPED_MAX)
-		return -HVE_LIMIT;
-	object_get(&m->obj);
-	vm->mapped[vm->n_mapped++] = m;
-	return 0;
+	object_get(&s->mem->obj);
+	vm->spans[vm->n_spans++] = *s;
 }
 
 static bool touches_page(gpa_t gpa, uint64_t len, gpa_t page)
@@ -305,21 +321,25 @@ static int check_map(gpa_t gpa, uint64_t pages, unsigned prot)
 int vm_map(struct vm *vm, struct mem *m, uint64_t page_off, gpa_t gpa, uint64_t pages,
 	   unsigned prot)
 {
+	const struct vm_span s = {.mem = m,
+				  .gpa = gpa,
+				  .pages = pages,
+				  .page_off = page_off & ((1ull << 60) - 1),
+				  .prot = prot & 15u};
 	int rc = check_map(gpa, pages, prot);
 
 	if (rc)
 		return rc;
 	if (vm->dead || vm->state != HV_VM_STOPPED)
 		return -HVE_STATE;
+	if (vm->n_spans == VM_MAPPED_MAX && !before(vm, &s))
+		return -HVE_LIMIT;
 	wait_all_off(vm);
-	rc = hold_mapped(vm, m);
-	if (rc)
-		return rc;
 	spin_lock(&vm->npt_lock);
 	rc = mem_map_into(m, page_off, pages, &vm->npt, gpa, prot);
 	spin_unlock(&vm->npt_lock);
 	if (!rc)
-		vm->ram_pages += pages;
+		add_span(vm, &s);
 	return rc;
 }
 
@@ -498,6 +518,44 @@ void vm_crash(struct vm *vm, enum hv_vm_reason reason, uint64_t detail)
 	block_all(vm, BLOCK_PAUSE);
 }
 
+void vm_stall(struct vm *vm, gpa_t gpa)
+{
+	bool stalls;
+
+	spin_lock(&vm->lock);
+	stalls = !vm->dead && vm->state == HV_VM_RUNNING;
+	if (stalls)
+		set_state(vm, HV_VM_PAUSED, HV_VMR_NO_MEMORY, gpa);
+	spin_unlock(&vm->lock);
+	if (!stalls)
+		return;
+	log_printf("vm %s: paused: no memory for a page that it had given back (%llx)", vm->name,
+		   (unsigned long long)gpa);
+	block_all(vm, BLOCK_PAUSE);
+	/* As in go(), the other way round. */
+	if (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST) == HV_VM_RUNNING)
+		unblock_all(vm, BLOCK_PAUSE);
+}
+
+void vm_hold(struct vm *vm)
+{
+	block_all(vm, BLOCK_MEM);
+	wait_all_off(vm);
+}
+
+void vm_go_on(struct vm *vm)
+{
+	unblock_all(vm, BLOCK_MEM);
+}
+
+void vm_forget_translations(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->n_vcpus; i++) {
+		vendor->npt_changed(vm->vcpus[i]);
+		vm->vcpus[i]->fetch.page = ~0ull;
+	}
+}
+
 int vm_reset(struct vm *vm)
 {
 	int rc = halt_with(vm, HV_VM_STOPPED, HV_VMR_RESET);
@@ -596,7 +654,7 @@ static uint64_t charged_for_slots(const struct vm *vm)
 
 	for (unsigned i = HV_SLOT_RAM; i < HV_SLOTS; i++) {
 		if (vm->slots[i])
-			sum += vm->slots[i]->pages;
+			sum += vm->slots[i]->held;
 	}
 	return sum;
 }
@@ -609,6 +667,7 @@ void vm_info(struct vm *vm, struct hv_vm_info *out)
 	out->reason = vm->reason;
 	out->detail = vm->detail;
 	out->ram_pages = vm->ram_pages;
+	out->held_pages = vm->slots[HV_SLOT_RAM] ? vm->slots[HV_SLOT_RAM]->held : 0;
 	out->overhead_pages = vm->acct.pages - charged_for_slots(vm);
 	spin_unlock(&vm->lock);
 	out->parks = vm->parks;

@@ -38,7 +38,15 @@ struct claim_table {
 	uint16_t what[HV_CLAIMS_MAX]; /* kind << 8 | bit */
 };
 
-#define VM_MAPPED_MAX 8u /* different memory objects in one VM's guest-physical memory */
+#define VM_MAPPED_MAX 7u /* the struct is one page */
+
+/* A range of guest-physical memory and the pages of a memory object that stand there. */
+struct vm_span {
+	struct mem *mem; /* counted */
+	gpa_t gpa;
+	uint64_t pages;
+	uint64_t page_off : 60, prot : 4; /* enum pt_prot */
+};
 
 struct vm {
 	struct object obj;
@@ -58,11 +66,13 @@ struct vm {
 	struct mem *slots[HV_SLOTS]; /* [L:lock] counted */
 	struct hv_vm_page *page;     /* slots[HV_SLOT_PAGE], hv's address */
 	struct spinlock park_lock;
-	struct claim_table claims[2];      /* [L:lock] to change; by enum hv_space */
-	struct mem *mapped[VM_MAPPED_MAX]; /* [L:lock] counted: behind the leaves of npt */
-	unsigned n_mapped;                 /* [L:lock] */
-	bool paused; /* by its owner: a reset does not end that. Hypercalls only, hv_lock */
-	bool dead;   /* [L:lock] destroyed; only the references are left */
+	struct claim_table claims[2]; /* [L:lock] to change; by enum hv_space */
+	struct vm_span
+		spans[VM_MAPPED_MAX]; /* changes while it is stopped: behind the leaves of npt */
+	unsigned n_spans;
+	bool has_holes; /* changes while no vCPU runs: the objects of some have, or had */
+	bool paused;    /* by its owner: a reset does not end that. Hypercalls only, hv_lock */
+	bool dead;      /* [L:lock] destroyed; only the references are left */
 	struct spinlock irq_lock; /* PIC, IO-APIC, PIT, lines */
 	struct vpic *vpic;
 	struct vioapic *vioapic;
@@ -105,6 +115,16 @@ int vm_msi(struct vm *vm, uint64_t address, uint32_t data) MUST_CHECK; /* vdev.c
 int vm_vcpu_set(struct vm *vm, unsigned index, const struct hv_vcpu_regs *in) MUST_CHECK;
 int vm_vcpu_get(struct vm *vm, unsigned index, struct hv_vcpu_regs *out) MUST_CHECK;
 int vm_vcpu_resume(struct vm *vm, unsigned index, uint64_t seq, uint64_t value) MUST_CHECK;
+/* fill.c. A page of a span that is a hole gets a frame. NOENT: no span is there. NOMEM: the VM was paused (vm_stall), and
+ * the access is to be made again when it runs. */
+int vm_fill(struct vm *vm, gpa_t gpa) MUST_CHECK;
+/* Memory for a hole is not there: the VM is paused until its owner resumes it. Any context. */
+void vm_stall(struct vm *vm, gpa_t gpa);
+/* Until vm_go_on no vCPU runs; when this returns none does. Independent of the VM's state. No lock. */
+void vm_hold(struct vm *vm);
+void vm_go_on(struct vm *vm);
+/* Between the two: what was mapped is gone. */
+void vm_forget_translations(struct vm *vm);
 struct vm *vm_next(uint32_t above_id); /* referenced; NULL at the end */
 uint64_t vm_pages_of_all(void);        /* charged to VMs */
 /* Ends the VM because of its guest or its vmm. Any context. */

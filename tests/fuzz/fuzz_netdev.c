@@ -69,7 +69,7 @@ struct guest_mem *vmio_mem(const struct vmio *io)
 	return NULL;
 }
 
-void *guest_mem_at(const struct guest_mem *g, uint64_t gpa, uint64_t bytes)
+void *guest_mem_at(struct guest_mem *g, uint64_t gpa, uint64_t bytes)
 {
 	return gpa < RAM && bytes <= RAM - gpa ? ram + gpa : NULL;
 }

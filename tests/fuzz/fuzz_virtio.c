@@ -3,6 +3,7 @@
 // SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
@@ -78,6 +79,22 @@ static void memory(struct input *in)
 	kept->ram[at] = (uint8_t)take(in, 1);
 }
 
+/* What the balloon asks for is this VM's memory, and not more than there is room for. */
+static void ctrl_gives_back(void)
+{
+	struct io_balloon *b = (struct io_balloon *)(void *)kept->balloon;
+
+	check(b->asked - b->done <= 1 && b->n <= IO_BALLOON_RANGES);
+	for (unsigned i = 0; b->asked != b->done && i < b->n; i++)
+		check(HV_RANGE_PAGES(b->range[i]) &&
+		      HV_RANGE_PAGE(b->range[i]) + HV_RANGE_PAGES(b->range[i]) <= RAM_BYTES / 4096);
+	b->done = b->asked;
+	if (timer && timer->armed) {
+		timer->armed = false;
+		timer->fn(timer->ctx);
+	}
+}
+
 /* In any order, with any result; some stay under way. */
 static void ctrl_works(struct input *in)
 {
@@ -89,6 +106,7 @@ static void ctrl_works(struct input *in)
 		       IO_DISK_RECORD);
 	while (ioqueue_take(&back, &from, &i, &request))
 		ioqueue_finish(&back, i, (uint32_t)take(in, 1) & 3);
+	ctrl_gives_back();
 	virtio_io();
 }
 
@@ -165,14 +183,16 @@ static void step(struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const unsigned slots[] = {1, 4, 3, 4};
+	static const unsigned slots[] = {1, 2, 3, 4};
 	struct input in = {data, size};
 	char why[VIRTIO_WHY_MAX];
 
 	slot = slots[take(&in, 1) & 3];
 	config.console = 1;
+	timer = NULL;
 	config.disks[0] = (struct vmm_disk){.present = 1,
 					    .queues = 1,
+					    .area = 1,
 					    .bytes = 1 << 20,
 					    .sector_bytes = 512,
 					    .physical_bytes = 512,
@@ -192,7 +212,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					 used) <= 2 * VIRTIO_TURN ||
 			      !(kept->state.virtio.device[SLOT].queue[0].log >> 16 & 0xffff));
 		check(kept->state.virtio.device[SLOT].mapped == 0 ||
-		      n_claims == (slot == 3 ? 3 : 2));
+		      n_claims == (slot == 2   ? 5
+				   : slot == 3 ? 3
+					       : 2)); /* registers, and a bell for each queue */
 	}
 	return 0;
 }

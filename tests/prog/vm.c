@@ -262,6 +262,83 @@ static void check_guest(void)
 	CHECK(hv_handle_close(ram), 0);
 }
 
+static uint64_t host_free(void)
+{
+	struct hv_host_info host;
+
+	CHECK(hv_host_info(&host), 0);
+	return host.mem_free;
+}
+
+/*
+ * What the guest gives back is the host's, and zeros when somebody touches it again: this program here, its guest (which
+ * writes its times to TIMES_AT and its answer to ANSWER_AT; its code is left alone), and whoever asks where it lies.
+ */
+static void check_release(void)
+{
+	uint32_t ram, vm = make_vm(&ram), vmm;
+	const uint64_t most[] = {HV_RANGE(0, 1), HV_RANGE(2, 510)}, code = HV_RANGE(1, 1),
+		       times = HV_RANGE(TIMES_AT / HV_PAGE_SIZE, 1);
+	volatile uint64_t *word = (volatile uint64_t *)RAM_VA;
+	uint64_t done = 9, before, n = 0;
+	struct hv_span span[4] = {{0}};
+	struct hv_vm_info info;
+
+	CHECK(hv_vm_release(vm, &code, 1, &done), -HVE_NOENT); /* no RAM in its slot */
+	CHECK(hv_vm_attach(vm, HV_SLOT_RAM, ram), 0);
+	CHECK(hv_vm_release(vm, &code, 0, &done), -HVE_INVAL);
+	CHECK(hv_vm_release(vm, &code, HV_RANGES_MAX + 1, &done), -HVE_INVAL);
+	CHECK(hv_vm_release(vm, (void *)0x1000, 1, &done), -HVE_FAULT);
+	CHECK(hv_vm_release(ram, &code, 1, &done), -HVE_HANDLE);
+	CHECK(hv_mem_fill(ram, 0, HV_GROW_MAX + 1), -HVE_INVAL);
+	CHECK(hv_mem_fill(ram, RAM_PAGES, 1), -HVE_INVAL);
+	CHECK(hv_mem_fill(ram, 0, 1), 0);
+	word[3 * 512] = 0x1234;
+	before = host_free();
+	CHECK(hv_vm_release(vm, most, 2, &done), 0);
+	CHECK(done, 2);
+	CHECK(hv_vm_info(vm, &info), 0);
+	CHECK(info.held_pages, 1);
+	CHECK(info.ram_pages, RAM_PAGES);
+	CHECK(host_free() >= before + 511 - 3, 1); /* tables for what was one page: three */
+	memory_adds_up();
+	CHECK(hv_mem_spans(ram, 0, span, 4, &n), 0);
+	CHECK(n, 3);
+	CHECK(span[0].hpa == HV_SPAN_HOLE && span[2].hpa == HV_SPAN_HOLE, 1);
+	CHECK(span[2].pages, 510);
+	CHECK(memcmp((void *)(RAM_VA + CODE_AT), guest_code, (size_t)(guest_code_end - guest_code)),
+	      0);
+	CHECK(word[3 * 512], 0);
+	word[3 * 512] = 77;
+	CHECK(word[4 * 512], 0);
+	CHECK(hv_mem_fill(ram, 3, 4), 0);
+	CHECK(word[3 * 512], 77);
+	CHECK(hv_vm_info(vm, &info), 0);
+	CHECK(info.held_pages, 5);
+	CHECK(hv_vm_control(vm, HV_VMC_START, 0), 0);
+	/* It waits for a vmm, and has the translation of the page that it writes to: what it writes next is in another. */
+	while (hv_vm_info(vm, &info) == 0 && info.parks == 0)
+		(void)hv_event_wait(hv_time_now() + SECOND / 1000);
+	CHECK(*(volatile uint32_t *)(RAM_VA + TIMES_AT) != 0, 1);
+	CHECK(hv_vm_release(vm, &times, 1, &done), 0);
+	CHECK(*(volatile uint32_t *)(RAM_VA + TIMES_AT), 0);
+	vmm = make_vmm(vm, CHILD_SERVE);
+	do /* while it runs, and its vmm */
+		CHECK(hv_vm_release(vm, &most[0], 1, &done), 0);
+	while (hv_vm_info(vm, &info) == 0 && info.state == HV_VM_RUNNING);
+	CHECK(info.reason, HV_VMR_HLT_FOREVER);
+	CHECK(info.parks, ROUNDS + 1);
+	CHECK(*(uint32_t *)(RAM_VA + ANSWER_AT), ROUNDS + 2);
+	CHECK(*(volatile uint32_t *)(RAM_VA + TIMES_AT), 0);
+	CHECK(per_round(2) != 0, 1);
+	memory_adds_up();
+	CHECK(hv_prog_destroy(vmm), 0);
+	CHECK(hv_vm_destroy(vm), 0);
+	CHECK(hv_mem_unmap(RAM_VA, RAM_PAGES), 0);
+	CHECK(hv_handle_close(ram), 0);
+	rt_log("memory was given back");
+}
+
 /* As another owner would; vmm 0: none lives. */
 static void check_adopt(uint32_t vm, uint32_t vmm)
 {
@@ -354,6 +431,7 @@ void vm_checks(void)
 	CHECK(hv_vm_destroy((uint32_t)h), 0);
 	check_create();
 	check_guest();
+	check_release();
 	check_vmm_death();
 	check_mad_vmm();
 	CHECK(hv_handle_close(console), 0);

@@ -224,6 +224,7 @@ static int vm_map(uint64_t vm, uint64_t mem, uint64_t off, uint64_t gpa, uint64_
 		v->vm.mapped_high += pages;
 	}
 	v->vm.info.ram_pages += pages;
+	v->vm.info.held_pages += pages;
 	if (!v->ram) {
 		v->ram = m;
 		m->refs++;

@@ -3,6 +3,7 @@
 // SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
@@ -47,6 +48,7 @@ static int setup(void **state)
 		.present = 1,
 		.flags = VMM_DISK_WRITE_CACHE,
 		.queues = 1,
+		.area = 1,
 		.bytes = SECTORS * BLK_SECTOR,
 		.sector_bytes = 512,
 		.physical_bytes = 4096,

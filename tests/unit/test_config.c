@@ -6,10 +6,12 @@
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/ioqueue.c
 // SRC: ctrl-kernel/backend/vdisk.c
+// SRC: ctrl-kernel/backend/balloon.c
 // SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/vmdisks.c
 // SRC: ctrl-kernel/api/vmdisk_api.c
 // SRC: ctrl-kernel/api/hotplug_api.c
+// SRC: ctrl-kernel/api/vmmem_api.c
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c net/ipaddr.c

@@ -7,6 +7,7 @@
 // SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
@@ -65,7 +66,7 @@ struct guest_mem *vmio_mem(const struct vmio *io)
 	return NULL;
 }
 
-void *guest_mem_at(const struct guest_mem *g, uint64_t gpa, uint64_t bytes)
+void *guest_mem_at(struct guest_mem *g, uint64_t gpa, uint64_t bytes)
 {
 	return gpa < RAM_BYTES && bytes <= RAM_BYTES - gpa ? kept->ram + gpa : NULL;
 }
@@ -117,7 +118,7 @@ static void ctrl_starts(void)
 	static const struct switch_port_config c = {
 		.has_mac = true, .mac = {2, 0, 0, 0, 0, 1}, .learn = 4};
 
-	dev = netdev_make(&the_io, 0, config.nics[0].pairs, &c);
+	dev = netdev_make(&the_io, 1, config.nics[0].pairs, &c);
 	assert_non_null(dev);
 	assert_int_equal(switch_plug(&sw, netdev_port(dev)), SWITCH_OK);
 	netdev_link(dev, true);
@@ -314,8 +315,12 @@ static int setup(void **state)
 {
 	(void)state;
 	config = (struct vmm_config){.io_pages = 2 * IO_NIC_PAGES};
-	config.nics[0] = (struct vmm_nic){
-		.present = 1, .pairs = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}, .link = 1};
+	config.nics[0] = (struct vmm_nic){.area = 1,
+					  .present = 1,
+					  .pairs = 1,
+					  .mtu = 1500,
+					  .mac = {2, 0, 0, 0, 0, 1},
+					  .link = 1};
 	n_out = n_events = n_io_tells = 0;
 	held = false;
 	power_on();
@@ -689,7 +694,7 @@ static void test_deaths(void **state)
 /* The control kernel has died behind the first of three buffers: the guest never sees a part of the frame. */
 static void test_half_a_frame(void **state)
 {
-	struct io_queue *q = vm_io_page(0);
+	struct io_queue *q = vm_io_page(1);
 	uint64_t before;
 
 	(void)state;

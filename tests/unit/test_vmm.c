@@ -18,6 +18,7 @@
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
@@ -256,11 +257,13 @@ static int setup(void **state)
 	config = object(HV_SLOT_CONFIG, VMM_CONFIG_PAGES * 4096);
 	status_at_stop = object(HV_SLOT_SURVIVOR, VMM_SURVIVOR_PAGES * 4096);
 	(void)object(HV_SLOT_RAM, RAM);
+	(void)object(HV_SLOT_IO, 4096);
 	kernel = object(KERNEL, IMAGE);
 	kernel_make(kernel);
 	config->version = VMM_CONFIG_VERSION;
 	config->vcpus = 2;
 	config->ram_bytes = RAM;
+	config->io_pages = 1;
 	config->kernel.mem = KERNEL;
 	config->kernel.bytes = IMAGE;
 	n_claims = 0;

@@ -3,6 +3,7 @@
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/ioqueue.c
 // SRC: ctrl-kernel/backend/vdisk.c
+// SRC: ctrl-kernel/backend/balloon.c
 // SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/vmdisks.c
 // SRC: ctrl-kernel/storage/memdisk.c
@@ -421,12 +422,83 @@ static void test_crash(void **state)
 	assert_int_equal(a->state, VM_CRASHED);
 }
 
+/* Its guest hears of a target while it runs, and from the start. */
+static void test_memory_target(void **state)
+{
+	struct vm *vm = running("v");
+	struct vm_spec spec = vm->spec;
+	uint32_t changes = fake_config()->balloon_changes;
+	struct ops_error e;
+
+	(void)state;
+	assert_int_equal(fake_config()->balloon_pages, 0);
+	(void)fake_posts();
+	spec.memory_target = spec.memory - 12 * 4096;
+	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
+	fake_loop();
+	assert_int_equal(fake_config()->balloon_pages, 12);
+	assert_int_equal(fake_config()->balloon_changes, changes + 1);
+	assert_int_equal(fake_posts(), 1ull << VMM_EVENT_IO);
+	spec.memory_target = spec.memory + 4096;
+	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
+	assert_string_equal(e.field, "memory_target");
+	spec.memory_target = 4095;
+	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
+	spec.memory_target = (1 << 20) + 1;
+	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
+	spec.memory_target = 1 << 20;
+	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
+	assert_int_equal(vm_stop(vm, &e), 0);
+	assert_int_equal(vm_start(vm, NULL, NULL, &e), 0);
+	fake_loop();
+	assert_int_equal(fake_config()->balloon_pages, (spec.memory - (1 << 20)) / 4096);
+	assert_int_equal(vm_stop(vm, &e), 0);
+}
+
+/* What a VM may take again is not another's; what its target leaves out is. */
+static void test_memory_owed(void **state)
+{
+	struct vm *vm = running("v");
+	struct vm_spec spec = vm->spec;
+	uint64_t pages = spec.memory / 4096;
+	struct ops_error e;
+
+	(void)state;
+	assert_int_equal(vms_owed_pages(), 0);
+	fake_vm()->info.held_pages = pages - 500;
+	assert_int_equal(vms_owed_pages(), 500);
+	spec.memory_target = spec.memory - 300 * 4096;
+	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
+	assert_int_equal(vms_owed_pages(), 200);
+	spec.memory_target = spec.memory - 501 * 4096;
+	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
+	assert_int_equal(vms_owed_pages(), 0);
+	assert_int_equal(vm_stop(vm, &e), 0);
+	assert_int_equal(vms_owed_pages(), 0);
+}
+
+static void test_out_of_memory(void **state)
+{
+	struct vm *vm = running("v");
+	struct ops_error e;
+
+	(void)state;
+	fake_vm_state(HV_VM_PAUSED, HV_VMR_NO_MEMORY);
+	fake_loop();
+	assert_int_equal(vm->state, VM_PAUSED);
+	assert_string_equal(vm->reason_code, "no_memory");
+	assert_int_equal(vm_resume(vm, &e), 0);
+	assert_int_equal(vm->state, VM_RUNNING);
+	assert_int_equal(vm_stop(vm, &e), 0);
+}
+
 static void test_power_off_and_reset(void **state)
 {
 	struct vm *vm = running("v");
 	struct ops_error e;
 
 	(void)state;
+	(void)fake_posts();
 	assert_int_equal(vm_shutdown(vm, &e), 0);
 	assert_int_equal(fake_posts(), 1ull << VMM_EVENT_COMMAND);
 	assert_int_equal(fake_config()->command, VMM_CMD_POWER_BUTTON);
@@ -764,6 +836,9 @@ int main(void)
 		T(test_start_ends),
 		T(test_crash),
 		T(test_power_off_and_reset),
+		T(test_memory_target),
+		T(test_memory_owed),
+		T(test_out_of_memory),
 		T(test_pause),
 		T(test_console),
 		T(test_console_input),

@@ -30,6 +30,12 @@ static void fake_context(struct vcpu *v, struct vcpu_context *out)
 static const struct vendor fake = {.context = fake_context};
 const struct vendor *vendor = &fake;
 
+int guest_fill(struct pt *npt, gpa_t gpa)
+{
+	(void)npt, (void)gpa;
+	return -HVE_INVAL;
+}
+
 bool pt_lookup(const struct pt *pt, uint64_t va, struct pt_entry *out)
 {
 	(void)pt;

@@ -27,7 +27,8 @@
 static struct survivors {
 	struct vmm_state state;
 	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
-	uint8_t area[AREA_PAGES * 4096]; /* the I/O area: two queues of a NIC, or one of a disk */
+	uint8_t balloon[4096];           /* the I/O area begins here */
+	uint8_t area[AREA_PAGES * 4096]; /* and goes on: the queues of a NIC, or one of a disk */
 	struct console_area console;     /* there when the configuration says so */
 } * kept;
 _Static_assert(IO_DISK_PAGES <= AREA_PAGES, "room for both");
@@ -74,6 +75,25 @@ void loop_defer(struct loop_job *j)
 	jobs = j;
 }
 
+static struct loop_timer *timer; /* only the balloon has one */
+
+void loop_timer_init(struct loop_timer *t, loop_fn fn, void *ctx)
+{
+	*t = (struct loop_timer){.fn = fn, .ctx = ctx};
+	timer = t;
+}
+
+void loop_timer_set(struct loop_timer *t, uint64_t delay_ns)
+{
+	t->deadline_ns = now + delay_ns;
+	t->armed = true;
+}
+
+void loop_timer_cancel(struct loop_timer *t)
+{
+	t->armed = false;
+}
+
 /* One turn of the loop; false: there was nothing to do. */
 static inline bool turn(void)
 {
@@ -110,7 +130,7 @@ void vm_io_tell(void)
 
 void *vm_io_page(uint32_t at)
 {
-	return kept->area + at * 4096ul;
+	return at ? kept->area + (at - 1) * 4096ul : kept->balloon;
 }
 
 /* As hv does: EXIST for what overlaps is taken as claimed by the instance before, which must have claimed just that. */

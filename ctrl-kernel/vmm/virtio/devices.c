@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctrl-kernel/rt/fmt.h"
+#include "ctrl-kernel/vmm/virtio/balloon.h"
 #include "ctrl-kernel/vmm/virtio/blk.h"
 #include "ctrl-kernel/vmm/virtio/console.h"
 #include "ctrl-kernel/vmm/virtio/net.h"
@@ -58,6 +59,7 @@ void virtio_attach(struct vm *vm)
 	memset(devices, 0, sizeof(devices));
 	rng_seed();
 	add(vm, SLOT_RNG, &rng_ops);
+	add(vm, BALLOON_SLOT, &balloon_ops);
 	if (vm->console)
 		add(vm, SLOT_CONSOLE, &console_ops);
 	for (; there; there &= there - 1)
