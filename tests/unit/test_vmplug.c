@@ -3,6 +3,7 @@
 // SRC: tests/unit/fakehv.c
 // SRC: ctrl-kernel/backend/ioqueue.c
 // SRC: ctrl-kernel/backend/vdisk.c
+// SRC: ctrl-kernel/backend/balloon.c
 // SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/vmdisks.c
 // SRC: ctrl-kernel/storage/memdisk.c
