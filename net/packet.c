@@ -16,6 +16,34 @@ unsigned packet_type(const struct packet *p)
 	return packet_get16(p->head + ETH_ADDRS_LEN);
 }
 
+static uint32_t mix(uint32_t sum, const uint8_t *at, unsigned words)
+{
+	for (unsigned i = 0; i < words; i++, at += 4)
+		sum = (sum ^ packet_get32(at)) * 0x9e3779b1;
+	return sum;
+}
+
+uint32_t packet_flow(const struct packet *p)
+{
+	const uint8_t *ip = p->head + ETH_HEADER_LEN;
+	uint32_t bytes = p->head_bytes - ETH_HEADER_LEN, at = 0, sum = mix(0, p->head, 3);
+	uint8_t protocol = 0;
+
+	if (packet_type(p) == ETH_TYPE_IPV4 && bytes >= IPV4_HEADER_LEN) {
+		sum = mix(sum, ip + 12, 2);
+		protocol = packet_get16(ip + 6) & 0x3fff ? 0 : ip[9]; /* no part of a packet */
+		at = (ip[0] & 15u) * 4;
+	} else if (packet_type(p) == ETH_TYPE_IPV6 && bytes >= IPV6_HEADER_LEN) {
+		sum = mix(sum, ip + 8, 8);
+		protocol = ip[6];
+		at = IPV6_HEADER_LEN;
+	}
+	if ((protocol == IP_PROTOCOL_TCP || protocol == IP_PROTOCOL_UDP) && at + 4 <= bytes)
+		sum = mix(sum, ip + at, 1);
+	sum = (sum ^ sum >> 16) * 0x85ebca6b; /* each bit of a port reaches the lowest ones */
+	return sum ^ sum >> 13;
+}
+
 /* ---- making ---- */
 
 /* Takes at most `bytes` from the front of what *i, *at stand at. */

@@ -53,6 +53,8 @@ enum packet_caps { /* what a receiver does itself */
 bool packet_make(struct packet *p, const struct nic_seg *segs, unsigned n,
 		 const struct packet_offload *offload) MUST_CHECK;
 unsigned packet_type(const struct packet *p); /* EtherType */
+/* The same for all frames of a TCP or UDP flow one way, or else of two addresses; spread evenly over numbers. */
+uint32_t packet_flow(const struct packet *p);
 
 /*
  * Does in software what a receiver with `caps` does not do, and hands it frame by frame to fn, which returns false when it

@@ -22,7 +22,7 @@ fetch_kernel() {
 
 # Modules the initrd needs and Debian's kernel does not have built in, in the order of loading: the ACPI power button, virtio.
 modules="button evdev virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng
-	virtio_blk failover net_failover virtio_net virtio_balloon"
+	virtio_blk failover net_failover virtio_net virtio_console virtio_balloon"
 # Those that are there and not loaded: VLANs.
 later="llc stp garp mrp 8021q"
 
@@ -66,6 +66,7 @@ make_initrd() {
 		mount -t sysfs sys /sys
 		mount -t devtmpfs dev /dev 2>/dev/null
 		for m in $(cat /lib/modules/order); do insmod "/lib/modules/$m.ko" 2>/dev/null; done
+		[ -e /proc/self/fd/1 ] || exec </dev/console >/dev/console 2>&1 # console=hvc0: it was not there before
 		acpid -d -l /dev/null >/dev/null 2>&1 &
 		echo "guest userspace up: $(uname -r), $(nproc) CPUs, $(awk '/MemTotal/ {print $2}' /proc/meminfo) kB, $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 		for word in $(cat /proc/cmdline); do case $word in run=*) sh -c "$(echo "${word#run=}" | tr , ' ')" ;; esac; done

@@ -108,19 +108,40 @@ static bool console_since(struct api_call *call, uint64_t *since)
 	return false;
 }
 
+/* port=hvc0, or ttyS0, which need not be given. False: it answered. */
+static bool console_port(struct api_call *call, struct vm *vm, bool *hvc)
+{
+	char text[16];
+	const char *port = api_query(call, "port", text, sizeof(text));
+	struct ops_error e;
+
+	*hvc = port && strcmp(port, "hvc0") == 0;
+	if (port && !*hvc && strcmp(port, "ttyS0") != 0) {
+		api_reply_problem(call, 400, "port is ttyS0, the serial console, or hvc0", "");
+		return false;
+	}
+	if (!*hvc || vm_check_hvc(vm, &e) == 0)
+		return true;
+	api_reply_error(call, &e);
+	return false;
+}
+
 void api_console_get(struct api_call *call)
 {
 	struct vm *vm = api_vm(call);
+	bool hvc;
 	uint64_t since, next, lost;
 	char extra[96];
 	struct buf b = {0};
 
-	if (!vm || !console_since(call, &since))
+	if (!vm || !console_port(call, vm, &hvc) || !console_since(call, &since))
 		return;
-	if (buf_reserve(&b, HV_CONSOLE_RING))
-		b.len = console_read(&vm->console, since, b.data, HV_CONSOLE_RING, &next, &lost);
-	else
+	if (!buf_reserve(&b, HV_CONSOLE_RING))
 		next = lost = 0;
+	else if (hvc)
+		b.len = hvc_read(&vm->hvc, since, b.data, HV_CONSOLE_RING, &next, &lost);
+	else
+		b.len = console_read(&vm->console, since, b.data, HV_CONSOLE_RING, &next, &lost);
 	snprintf(extra, sizeof(extra), "Socle-Console-Next: %llu\r\nSocle-Console-Lost: %llu\r\n",
 		 (unsigned long long)next, (unsigned long long)lost);
 	api_reply(call, 200, "application/octet-stream", &b, extra);
@@ -130,10 +151,11 @@ void api_console_post(struct api_call *call)
 {
 	struct vm *vm = api_vm(call);
 	struct ops_error e;
+	bool hvc;
 
-	if (!vm)
+	if (!vm || !console_port(call, vm, &hvc))
 		return;
-	if (vm_console_input(vm, call->rq->body, call->rq->body_len, &e))
+	if (vm_console_input(vm, hvc, call->rq->body, call->rq->body_len, &e))
 		api_reply_error(call, &e);
 	else
 		api_reply_empty(call);

@@ -65,7 +65,7 @@ void api_begun(struct api_call *call, int r, const struct ops_error *e);
 /* ---- decoding ---- */
 bool api_segment(const char **at, char *out, size_t size); /* decodes one path segment */
 const char *api_query(const struct api_call *call, const char *key, char *out, size_t size);
-/* ?key=true or ?key=false; false: it answered. */
+/* ?key=true or ?key=false, also 1 or 0; false: it answered. */
 bool api_query_bool(struct api_call *call, const char *key, bool *out);
 /* One range of bytes of size (RFC 9110 14.1.2). False: another kind of range, several, none: then all is meant. */
 bool api_range(const char *text, uint64_t size, uint64_t *from, uint64_t *end);
@@ -80,8 +80,11 @@ struct cJSON *api_body_json(struct api_call *call);
 /* A body that must be empty or {}; false: it answered. */
 bool api_body_none(struct api_call *call);
 extern const struct json_object vmspec_object; /* vmspec.c -> struct vm_spec */
+extern const struct json_object vmspec_disk_object, vmspec_nic_object; /* struct vm_disk, vm_nic */
 /* Its fields, in the form that vmspec_object takes. */
 void vmspec_write(struct out *o, const struct vm_spec *spec);
+void vmspec_write_disk(struct out *o, const struct vm_disk *d);
+void vmspec_write_nic(struct out *o, const struct vm_nic *n);
 struct network_spec;
 extern const struct json_object network_object; /* network_api.c -> struct network_spec */
 void network_write_spec(struct out *o,
@@ -117,12 +120,19 @@ void api_nic_patch(struct api_call *call);
 void api_image_action(struct api_call *call);
 void api_lasting_init(void); /* lasting_api.c; after pools_init() */
 void api_lasting_write(struct out *o);
+void api_kept_list(struct api_call *call); /* kept.c */
+void api_kept_get(struct api_call *call);
+void api_kept_delete(struct api_call *call);
 void api_vms_list(struct api_call *call); /* vm_api.c */
 void api_vms_post(struct api_call *call);
 void api_vm_get(struct api_call *call);
 void api_vm_patch(struct api_call *call);
 void api_vm_delete(struct api_call *call);
 void api_vm_stats(struct api_call *call);
+void api_vmdisks_post(struct api_call *call); /* hotplug_api.c */
+void api_vmdisk_delete(struct api_call *call);
+void api_vmnics_post(struct api_call *call);
+void api_vmnic_delete(struct api_call *call);
 void api_cdrom_put(struct api_call *call); /* vmdisk_api.c */
 void vmdisks_write(struct out *o, const struct vm *vm);
 void vmdisks_metrics(struct buf *b);

@@ -24,7 +24,7 @@ static void write_job(struct out *o, const struct job *j)
 			out_str(o, "to", j->result);
 	} else {
 		out_str(o, "vm", j->target);
-		out_str(o, "image", j->result);
+		out_str(o, strcmp(j->kind, "unplug") == 0 ? "device" : "image", j->result);
 	}
 	out_str(o, "state", job_state_name(j));
 	out_object(o, "progress");

@@ -15,6 +15,7 @@
 #include <string.h>
 #include "cJSON.h"
 #include "ctrl-kernel/api/json_scan.h"
+#include "ctrl-kernel/api/kept.h"
 #include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/image_store.h"
@@ -25,9 +26,6 @@
 
 #define NOTE "configuration"
 #define VERSION 1u
-#define KEPT_IMAGES "kept_images"
-#define KEPT_NETWORKS "kept_networks"
-#define KEPT_VMS "kept_vms"
 
 struct lasting_vm {
 	struct vm_spec spec; /* first: its fields are decoded into the same struct */
@@ -62,12 +60,6 @@ static struct {
 	unsigned index; /* of the element */
 } reading;
 
-static struct foreign { /* what could not be used: it is written again */
-	const char *list;
-	char *text; /* [owns] */
-	struct foreign *next;
-} * foreign;
-
 static struct image_stored *to_load; /* [owns] those from next_load on are still to be loaded */
 static unsigned n_load, next_load;
 static struct loop_job load_job;
@@ -80,20 +72,6 @@ static bool is_loaded(const struct image_stored *s)
 }
 
 /* ---- writing ---- */
-
-static void write_foreign(struct out *o, const char *list)
-{
-	out_array(o, list);
-	for (const struct foreign *f = foreign; f; f = f->next) {
-		if (strcmp(f->list, list) != 0)
-			continue;
-		if (o->comma)
-			buf_text(o->b, ",");
-		buf_text(o->b, f->text);
-		o->comma = true;
-	}
-	out_close(o, ']');
-}
 
 static void write_stored(struct out *o, const char *name, const char *pool, uint64_t bytes,
 			 const uint8_t sha256[32])
@@ -153,9 +131,9 @@ static char *make(size_t *bytes)
 	for (const struct vm *vm = vm_first(); vm; vm = vm->next)
 		write_vm(&o, vm);
 	out_close(&o, ']');
-	write_foreign(&o, KEPT_IMAGES);
-	write_foreign(&o, KEPT_NETWORKS);
-	write_foreign(&o, KEPT_VMS);
+	kept_write(&o, KEPT_IMAGES);
+	kept_write(&o, KEPT_NETWORKS);
+	kept_write(&o, KEPT_VMS);
 	out_close(&o, '}');
 	if (b.failed) {
 		buf_free(&b);
@@ -175,7 +153,7 @@ static bool any_network(void)
 
 static bool any(void)
 {
-	bool yes = foreign != NULL || next_load < n_load || any_network();
+	bool yes = kept_any() || next_load < n_load || any_network();
 
 	for (const struct vm *vm = vm_first(); vm; vm = vm->next)
 		yes |= !vm->spec.from_boot;
@@ -191,21 +169,8 @@ static void no_memory(void)
 	rt_die("out of memory while reading the configuration");
 }
 
-static void keep_foreign(const char *list, char *text)
-{
-	struct foreign **at = &foreign, *f = calloc(1, sizeof(*f));
-
-	if (!text || !f)
-		no_memory();
-	f->list = list;
-	f->text = text;
-	while (*at)
-		at = &(*at)->next;
-	*at = f;
-}
-
 /* The element that is being read, as it is written. */
-static void keep_item(const char *list)
+static void keep_item(const char *list, const char *why)
 {
 	char pointer[32];
 	const char *value;
@@ -213,7 +178,8 @@ static void keep_item(const char *list)
 
 	snprintf(pointer, sizeof(pointer), "/%s/%u", reading.list, reading.index);
 	value = json_text(reading.text, reading.bytes, pointer, &len);
-	keep_foreign(list, value ? strndup(value, len) : NULL);
+	if (!kept_add(list, value ? strndup(value, len) : NULL, why))
+		no_memory();
 }
 
 static void note(const char *what, const char *why)
@@ -224,13 +190,13 @@ static void note(const char *what, const char *why)
 static void keep_vm_item(const char *what, const char *why)
 {
 	note(what, why);
-	keep_item(KEPT_VMS);
+	keep_item(KEPT_VMS, why);
 }
 
 static void keep_image_item(const char *what, const char *why)
 {
 	note(what, why);
-	keep_item(KEPT_IMAGES);
+	keep_item(KEPT_IMAGES, why);
 }
 
 static bool uuid_read(const char *text, uint8_t uuid[16])
@@ -298,7 +264,7 @@ static void read_network(const cJSON *item)
 	if (!why)
 		return;
 	note(spec.name[0] ? spec.name : "a network", why);
-	keep_item(KEPT_NETWORKS);
+	keep_item(KEPT_NETWORKS, why);
 }
 
 /* The one that there is at every start, unless it was deleted. */
@@ -346,7 +312,8 @@ static void load_failed(const struct image_stored *s, const struct ops_error *e)
 	if (b.failed)
 		no_memory();
 	note(s->name, e->text);
-	keep_foreign(KEPT_IMAGES, b.data);
+	if (!kept_add(KEPT_IMAGES, b.data, e->text))
+		no_memory();
 }
 
 static void loaded(void *ctx, const struct ops_error *e)
@@ -397,19 +364,19 @@ static bool read_list(const cJSON *root, const char *name, void (*read)(const cJ
 static void keep_this_image(const cJSON *item)
 {
 	(void)item;
-	keep_item(KEPT_IMAGES);
+	keep_item(KEPT_IMAGES, NULL);
 }
 
 static void keep_this_vm(const cJSON *item)
 {
 	(void)item;
-	keep_item(KEPT_VMS);
+	keep_item(KEPT_VMS, NULL);
 }
 
 static void keep_this_network(const cJSON *item)
 {
 	(void)item;
-	keep_item(KEPT_NETWORKS);
+	keep_item(KEPT_NETWORKS, NULL);
 }
 
 static bool apply_all(const cJSON *root)

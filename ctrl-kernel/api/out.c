@@ -115,6 +115,12 @@ void out_str(struct out *o, const char *key, const char *value)
 	out_quoted(o->b, value);
 }
 
+void out_json(struct out *o, const char *key, const char *text)
+{
+	out_key(o, key);
+	buf_text(o->b, text);
+}
+
 void out_u64(struct out *o, const char *key, uint64_t value)
 {
 	out_key(o, key);

@@ -18,6 +18,7 @@ void out_close(struct out *o, char bracket);                     /* '}' or ']' *
 void out_str(struct out *o, const char *key, const char *value); /* not UTF-8: '?' in its place */
 void out_u64(struct out *o, const char *key, uint64_t value);
 void out_bool(struct out *o, const char *key, bool value);
+void out_json(struct out *o, const char *key, const char *text); /* which is JSON */
 void out_null(struct out *o, const char *key);
 void out_optional(struct out *o, const char *key, const char *value); /* null when it is "" */
 void out_hex(struct out *o, const char *key, const uint8_t *bytes, size_t len);

@@ -29,6 +29,9 @@ static const struct api_route routes[] = {
 	{GET, "/v1/disks/{name}", api_disk_get, NULL},
 	{POST, "/v1/disks/{name}/actions/{verb}", api_disk_action, NULL},
 	{GET, "/v1/host", api_host, NULL},
+	{GET, "/v1/host/configuration/kept", api_kept_list, NULL},
+	{GET, "/v1/host/configuration/kept/{name}", api_kept_get, NULL},
+	{DELETE, "/v1/host/configuration/kept/{name}", api_kept_delete, NULL},
 	{POST, "/v1/host/control/upgrade", api_upgrade, api_upgrade_begin},
 	{POST, "/v1/host/control/{verb}", api_control, NULL},
 	{GET, "/v1/host/crashes", api_crashes_list, NULL},
@@ -72,7 +75,11 @@ static const struct api_route routes[] = {
 	{PUT, "/v1/vms/{name}/cdrom/{verb}", api_cdrom_put, NULL},
 	{GET, "/v1/vms/{name}/console", api_console_get, NULL},
 	{POST, "/v1/vms/{name}/console", api_console_post, NULL},
+	{POST, "/v1/vms/{name}/disks", api_vmdisks_post, NULL},
+	{DELETE, "/v1/vms/{name}/disks/{verb}", api_vmdisk_delete, NULL},
+	{POST, "/v1/vms/{name}/nics", api_vmnics_post, NULL},
 	{PATCH, "/v1/vms/{name}/nics/{verb}", api_nic_patch, NULL},
+	{DELETE, "/v1/vms/{name}/nics/{verb}", api_vmnic_delete, NULL},
 	{GET, "/v1/vms/{name}/stats", api_vm_stats, NULL},
 };
 
@@ -339,9 +346,10 @@ bool api_query_bool(struct api_call *call, const char *key, bool *out)
 	char text[8], detail[64];
 
 	*out = false;
-	if (!api_query(call, key, text, sizeof(text)) || strcmp(text, "false") == 0)
+	if (!api_query(call, key, text, sizeof(text)) || strcmp(text, "false") == 0 ||
+	    strcmp(text, "0") == 0)
 		return true;
-	*out = strcmp(text, "true") == 0;
+	*out = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
 	if (*out)
 		return true;
 	snprintf(detail, sizeof(detail), "%s is true or false", key);

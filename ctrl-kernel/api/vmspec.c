@@ -39,9 +39,10 @@ static const struct json_field disk_fields[] = {
 	{"serial", JSON_STRING, false, DISK(serial), 0, 0, NULL},
 	{"readonly", JSON_BOOL, false, DISK(read_only), 0, 0, NULL},
 	{"cdrom", JSON_BOOL, false, DISK(cdrom), 0, 0, NULL},
+	{"slot", JSON_U32, false, DISK(slot), 0, 0, NULL},
 	{"limits", JSON_OBJECT, false, 0, 0, 0, 0, &limit_object},
 };
-static const struct json_object disk_object = {disk_fields, ARRAY_SIZE(disk_fields)};
+const struct json_object vmspec_disk_object = {disk_fields, ARRAY_SIZE(disk_fields)};
 
 #define NIC(field) offsetof(struct vm_nic, field), sizeof(((struct vm_nic *)0)->field)
 
@@ -63,9 +64,10 @@ static const struct json_field nic_fields[] = {
 	{"anti_spoof", JSON_BOOL, false, NIC(anti_spoof), 0, 0, NULL},
 	{"addresses", JSON_STRINGS, false, offsetof(struct vm_nic, addresses), IPADDR_TEXT_MAX,
 	 NIC_ADDRESSES_MAX, offsetof(struct vm_nic, n_addresses), NULL},
+	{"slot", JSON_U32, false, NIC(slot), 0, 0, NULL},
 	{"limits", JSON_OBJECT, false, 0, 0, 0, 0, &nic_limit_object},
 };
-static const struct json_object nic_object = {nic_fields, ARRAY_SIZE(nic_fields)};
+const struct json_object vmspec_nic_object = {nic_fields, ARRAY_SIZE(nic_fields)};
 
 static const struct json_field vm_fields[] = {
 	{"name", JSON_STRING, true, AT(name), 0, 0, NULL},
@@ -76,9 +78,10 @@ static const struct json_field vm_fields[] = {
 	{"weight", JSON_U32, false, AT(weight), 0, 0, NULL},
 	{"cap", JSON_U32, false, AT(cap), 0, 0, NULL},
 	{"disks", JSON_OBJECTS, false, offsetof(struct vm_spec, disks), sizeof(struct vm_disk),
-	 VMM_DISKS_MAX, offsetof(struct vm_spec, n_disks), &disk_object},
+	 VMM_DISKS_MAX, offsetof(struct vm_spec, n_disks), &vmspec_disk_object},
 	{"nics", JSON_OBJECTS, false, offsetof(struct vm_spec, nics), sizeof(struct vm_nic),
-	 VMM_NICS_MAX, offsetof(struct vm_spec, n_nics), &nic_object},
+	 VMM_NICS_MAX, offsetof(struct vm_spec, n_nics), &vmspec_nic_object},
+	{"virtio_console", JSON_BOOL, false, AT(virtio_console), 0, 0, NULL},
 	{"autostart", JSON_BOOL, false, AT(autostart), 0, 0, NULL},
 	{"autostart_order", JSON_U32, false, AT(autostart_order), 0, 0, NULL},
 	{"autostart_delay_s", JSON_U32, false, AT(autostart_delay_s), 0, 0, NULL},
@@ -104,7 +107,7 @@ static void write_boot(struct out *o, const struct vm_spec *spec)
 	out_close(o, '}');
 }
 
-static void write_disk(struct out *o, const struct vm_disk *d)
+void vmspec_write_disk(struct out *o, const struct vm_disk *d)
 {
 	out_object(o, NULL);
 	out_str(o, "id", d->id);
@@ -117,6 +120,7 @@ static void write_disk(struct out *o, const struct vm_disk *d)
 	out_optional(o, "serial", d->serial);
 	out_bool(o, "readonly", d->read_only);
 	out_bool(o, "cdrom", d->cdrom);
+	out_u64(o, "slot", d->slot);
 	out_object(o, "limits");
 	out_u64(o, "bytes_per_s", d->bytes_per_s);
 	out_u64(o, "ops_per_s", d->ops_per_s);
@@ -124,7 +128,7 @@ static void write_disk(struct out *o, const struct vm_disk *d)
 	out_close(o, '}');
 }
 
-static void write_nic(struct out *o, const struct vm_nic *n)
+void vmspec_write_nic(struct out *o, const struct vm_nic *n)
 {
 	out_object(o, NULL);
 	out_str(o, "id", n->id);
@@ -142,6 +146,7 @@ static void write_nic(struct out *o, const struct vm_nic *n)
 	for (unsigned i = 0; i < n->n_addresses; i++)
 		out_str(o, NULL, n->addresses[i]);
 	out_close(o, ']');
+	out_u64(o, "slot", n->slot);
 	out_object(o, "limits");
 	out_u64(o, "bytes_per_s", n->bytes_per_s);
 	out_u64(o, "frames_per_s", n->frames_per_s);
@@ -153,11 +158,11 @@ static void write_devices(struct out *o, const struct vm_spec *spec)
 {
 	out_array(o, "disks");
 	for (unsigned i = 0; i < spec->n_disks; i++)
-		write_disk(o, &spec->disks[i]);
+		vmspec_write_disk(o, &spec->disks[i]);
 	out_close(o, ']');
 	out_array(o, "nics");
 	for (unsigned i = 0; i < spec->n_nics; i++)
-		write_nic(o, &spec->nics[i]);
+		vmspec_write_nic(o, &spec->nics[i]);
 	out_close(o, ']');
 }
 
@@ -171,6 +176,7 @@ void vmspec_write(struct out *o, const struct vm_spec *spec)
 	write_devices(o, spec);
 	out_u64(o, "weight", spec->weight);
 	out_u64(o, "cap", spec->cap);
+	out_bool(o, "virtio_console", spec->virtio_console);
 	out_bool(o, "autostart", spec->autostart);
 	out_u64(o, "autostart_order", spec->autostart_order);
 	out_u64(o, "autostart_delay_s", spec->autostart_delay_s);

@@ -32,8 +32,12 @@ void ioqueue_attach(struct ioqueue *q, struct io_queue *shared, unsigned entries
 	for (unsigned i = 0; i < entries; i++) {
 		uint64_t word = __atomic_load_n(&shared->submitted[i / 64], __ATOMIC_ACQUIRE);
 
-		if (!((word ^ q->done[i / 64]) >> i % 64 & 1))
+		if ((word ^ q->done[i / 64]) >> i % 64 & 1) {
+			q->left[i / 64] |= 1ull << i % 64;
+			q->n_left++;
+		} else {
 			tell_order(q, i);
+		}
 	}
 }
 
@@ -96,6 +100,18 @@ static bool waits(const struct ioqueue *q, unsigned i)
 	return ((word ^ q->done[i / 64]) & ~q->under_way[i / 64]) >> i % 64 & 1;
 }
 
+static unsigned left_next(struct ioqueue *q)
+{
+	unsigned w = 0, i;
+
+	while (q->left[w] == 0)
+		w++;
+	i = w * 64 + (unsigned)__builtin_ctzll(q->left[w]);
+	q->left[w] &= q->left[w] - 1;
+	q->n_left--;
+	return i;
+}
+
 /* `asked` lags behind `submitted`, and after a death it may say less or more than there is: what it does not name is
  * found by number. */
 bool ioqueue_next(struct ioqueue *q, unsigned *i, struct io_request *out)
@@ -103,6 +119,13 @@ bool ioqueue_next(struct ioqueue *q, unsigned *i, struct io_request *out)
 	uint32_t tail = __atomic_load_n(&q->shared->asked_tail, __ATOMIC_ACQUIRE);
 	unsigned from = 0;
 
+	while (q->n_left) {
+		*i = left_next(q);
+		if (waits(q, *i)) {
+			take(q, *i, out);
+			return true;
+		}
+	}
 	if (tail - q->asked_seen > IO_ENTRIES_MAX)
 		q->asked_seen = tail - IO_ENTRIES_MAX;
 	while (q->asked_seen != tail) {

@@ -25,6 +25,8 @@ struct ioqueue {
 	uint64_t under_way[IO_WORDS]; /* taken, not finished */
 	unsigned n_under_way;
 	uint32_t order_tail, asked_seen, frames;
+	uint64_t left[IO_WORDS]; /* was there when it was attached, and has not had its turn */
+	unsigned n_left;
 };
 
 /* On a queue as whoever served it before left it: what was not finished comes again. */
@@ -37,7 +39,7 @@ void ioqueue_attach(struct ioqueue *q, struct io_queue *shared, unsigned entries
  */
 bool ioqueue_take(struct ioqueue *q, unsigned *from, unsigned *i,
 		  struct io_request *out) MUST_CHECK;
-/* The next one in the order in which they were submitted, as far as that is known. */
+/* The next one: first what was there when it was attached, then in the order in which they were submitted, as far as that is known. */
 bool ioqueue_next(struct ioqueue *q, unsigned *i, struct io_request *out) MUST_CHECK;
 void ioqueue_untake(struct ioqueue *q, unsigned i); /* it was not begun: it can be taken again */
 /* The request with that number, which was taken. The vmm is told by whoever finished the last one. */

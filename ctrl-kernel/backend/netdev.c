@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctrl-kernel/backend/ioqueue.h"
+#include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define TURN_COST                                                                                  \
 	64u /* copies of frames that what a guest sends becomes, before others have their turn */
@@ -21,11 +22,17 @@ _Static_assert(HEADER_BYTES == 12, "5.1.6");
 #define HEADER_CSUM_WANTED 1u
 #define HEADER_CSUM_GOOD 2u
 
+struct pair {
+	struct ioqueue rx, tx;
+	unsigned rx_from; /* where the next receive buffer is looked for */
+};
+
 struct netdev {
 	struct vmio_dev dev; /* first */
 	struct switch_port port;
-	struct ioqueue rx, tx;
-	unsigned rx_from; /* where the next receive buffer is looked for */
+	struct pair pair[VMM_IO_QUEUES_MAX];
+	unsigned n_pairs, receiving; /* pairs; those that the driver receives by */
+	unsigned first;              /* that has its turn first */
 	bool link;
 	struct loop_job turn;
 };
@@ -40,14 +47,15 @@ static void look_at_mode(struct netdev *n)
 	} map[] = {{IO_NIC_CSUM, PACKET_CAP_CSUM},
 		   {IO_NIC_TSO4, PACKET_CAP_TCP4},
 		   {IO_NIC_TSO6, PACKET_CAP_TCP6}};
-	uint32_t mode = ioqueue_mode(&n->rx);
-	unsigned caps = 0;
+	uint32_t mode = ioqueue_mode(&n->pair[0].rx);
+	unsigned caps = 0, pairs = IO_NIC_PAIRS(mode);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(map); i++)
 		if (mode & map[i].mode)
 			caps |= map[i].cap;
 	n->port.caps = caps & PACKET_CAP_CSUM ? caps
 					      : 0; /* 5.1.3.1: splitting is about sums, too */
+	n->receiving = pairs < n->n_pairs ? pairs : n->n_pairs;
 	n->port.promiscuous = mode & IO_NIC_PROMISCUOUS;
 	n->port.up = n->link && (mode & IO_NIC_ON);
 }
@@ -119,29 +127,55 @@ static unsigned send(struct netdev *n, const struct io_request *r, uint64_t now)
 	return 1;
 }
 
-static void transmit(struct netdev *n)
+/* -> the cost of this turn, until now */
+static unsigned transmit_queue(struct netdev *n, struct ioqueue *tx, unsigned cost, uint64_t now)
 {
 	static struct io_request r; /* large */
-	uint64_t now = rt_now();
-	unsigned cost = 0, i;
+	unsigned i;
 
-	ioqueue_watch(&n->tx, true);
-	while (cost < TURN_COST && ioqueue_next(&n->tx, &i, &r)) {
+	while (cost < TURN_COST && ioqueue_next(tx, &i, &r)) {
 		uint32_t result = (uint32_t)r.record.bytes;
 
 		cost += send(n, &r, now);
-		ioqueue_finish(&n->tx, i, result);
+		ioqueue_finish(tx, i, result);
 	}
+	return cost;
+}
+
+static void watch(struct netdev *n, bool on)
+{
+	for (unsigned i = 0; i < n->n_pairs; i++)
+		ioqueue_watch(&n->pair[i].tx, on);
+}
+
+static bool waits(const struct netdev *n)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < n->n_pairs; i++)
+		any |= ioqueue_waits(&n->pair[i].tx);
+	return any;
+}
+
+static void transmit(struct netdev *n)
+{
+	uint64_t now = rt_now();
+	unsigned cost = 0;
+
+	watch(n, true);
+	for (unsigned i = 0; i < n->n_pairs; i++)
+		cost = transmit_queue(n, &n->pair[(n->first + i) % n->n_pairs].tx, cost, now);
+	n->first = (n->first + 1) % n->n_pairs;
 	if (cost)
 		vmio_tell(n->dev.io);
 	if (cost >= TURN_COST) {
 		loop_defer(&n->turn);
 		return;
 	}
-	ioqueue_watch(&n->tx, false);
+	watch(n, false);
 	/* What came before it was seen that nobody watches. */
-	if (ioqueue_waits(&n->tx)) {
-		ioqueue_watch(&n->tx, true);
+	if (waits(n)) {
+		watch(n, true);
 		loop_defer(&n->turn);
 	}
 }
@@ -150,6 +184,7 @@ static void transmit(struct netdev *n)
 
 struct filling { /* receive buffers, one after the other */
 	struct netdev *n;
+	struct pair *pair;
 	struct nic_seg seg[IO_NIC_SEGS];
 	unsigned n_segs, at; /* of the buffer that is being filled */
 	size_t offset;       /* in seg[at] */
@@ -164,15 +199,16 @@ struct filling { /* receive buffers, one after the other */
 static bool next_buffer(struct filling *f)
 {
 	static struct io_request r;
+	struct pair *p = f->pair;
 	struct netdev *n = f->n;
 	unsigned i;
 
 	if (f->n_buffers == (f->merge ? IO_FRAME_BUFFERS : 1))
 		return false;
-	while (ioqueue_take(&n->rx, &n->rx_from, &i, &r) ||
-	       (n->rx_from && (n->rx_from = 0, ioqueue_take(&n->rx, &n->rx_from, &i, &r)))) {
+	while (ioqueue_take(&p->rx, &p->rx_from, &i, &r) ||
+	       (p->rx_from && (p->rx_from = 0, ioqueue_take(&p->rx, &p->rx_from, &i, &r)))) {
 		if (!pieces(vmio_mem(n->dev.io), &r, f->seg) || r.record.n_segs == 0) {
-			ioqueue_finish(&n->rx, i, 0);
+			ioqueue_finish(&p->rx, i, 0);
 			vmio_tell(n->dev.io);
 			continue;
 		}
@@ -285,10 +321,10 @@ static bool fill_all(struct filling *f, const struct packet *p)
 
 static void finish(struct filling *f)
 {
-	uint32_t frame = f->n_buffers > 1 ? ioqueue_frame(&f->n->rx) : 0;
+	uint32_t frame = f->n_buffers > 1 ? ioqueue_frame(&f->pair->rx) : 0;
 
 	for (unsigned i = 0; i < f->n_buffers; i++)
-		ioqueue_finish(&f->n->rx, f->place[i],
+		ioqueue_finish(&f->pair->rx, f->place[i],
 			       IO_FRAME(f->bytes[i], i, frame, i + 1 == f->n_buffers));
 	vmio_tell(f->n->dev.io);
 }
@@ -298,13 +334,15 @@ static bool deliver(struct switch_port *port, const struct packet *p)
 	struct netdev *n = port->own;
 	struct filling f;
 
-	if (vmio_held(n->dev.io) || ioqueue_cancelled(&n->rx))
+	/* Frames of a flow stay in order: they go by one queue. */
+	f.pair = &n->pair[n->receiving > 1 ? packet_flow(p) % n->receiving : 0];
+	if (vmio_held(n->dev.io) || ioqueue_cancelled(&f.pair->rx))
 		return false;
 	f.n = n;
 	f.n_segs = f.at = f.n_header = f.n_buffers = 0;
 	f.offset = 0;
 	f.tagged = switch_tagged(port, p);
-	f.merge = ioqueue_mode(&n->rx) & IO_NIC_MERGE;
+	f.merge = ioqueue_mode(&n->pair[0].rx) & IO_NIC_MERGE;
 	if (fill_all(&f, p)) {
 		header_write(&f, p);
 		finish(&f);
@@ -312,7 +350,7 @@ static bool deliver(struct switch_port *port, const struct packet *p)
 	}
 	/* The guest has not been told of what was written there. */
 	for (unsigned i = 0; i < f.n_buffers; i++)
-		ioqueue_untake(&n->rx, f.place[i]);
+		ioqueue_untake(&f.pair->rx, f.place[i]);
 	return false;
 }
 
@@ -338,8 +376,10 @@ static void look(struct vmio_dev *d)
 	struct netdev *n = (struct netdev *)d;
 
 	look_at_mode(n);
-	cancel(n, &n->rx);
-	cancel(n, &n->tx);
+	for (unsigned i = 0; i < n->n_pairs; i++) {
+		cancel(n, &n->pair[i].rx);
+		cancel(n, &n->pair[i].tx);
+	}
 	transmit(n);
 }
 
@@ -371,7 +411,16 @@ static void detach(struct vmio_dev *d)
 
 static const struct vmio_dev_ops dev_ops = {.look = look, .busy = busy, .detach = detach};
 
-struct netdev *netdev_make(struct vmio *io, uint32_t page, const struct switch_port_config *config)
+static void attach(struct vmio *io, uint32_t page, struct pair *p)
+{
+	ioqueue_attach(&p->rx, vmio_page(io, page), IO_NIC_ENTRIES, IO_NIC_RECORD);
+	ioqueue_attach(&p->tx, vmio_page(io, page + (uint32_t)IO_NIC_PAGES), IO_NIC_ENTRIES,
+		       IO_NIC_RECORD);
+	ioqueue_watch(&p->tx, false); /* whatever the instance before had promised */
+}
+
+struct netdev *netdev_make(struct vmio *io, uint32_t page, unsigned pairs,
+			   const struct switch_port_config *config)
 {
 	struct netdev *n = calloc(1, sizeof(*n));
 
@@ -382,10 +431,9 @@ struct netdev *netdev_make(struct vmio *io, uint32_t page, const struct switch_p
 	n->port.own = n;
 	n->port.config = *config;
 	n->turn = (struct loop_job){.fn = turn, .ctx = n};
-	ioqueue_attach(&n->rx, vmio_page(io, page), IO_NIC_ENTRIES, IO_NIC_RECORD);
-	ioqueue_attach(&n->tx, vmio_page(io, page + (uint32_t)IO_NIC_PAGES), IO_NIC_ENTRIES,
-		       IO_NIC_RECORD);
-	ioqueue_watch(&n->tx, false); /* whatever the instance before had promised */
+	n->n_pairs = pairs >= 1 && pairs <= VMM_IO_QUEUES_MAX ? pairs : 1;
+	for (unsigned i = 0; i < n->n_pairs; i++)
+		attach(io, page + i * 2 * (uint32_t)IO_NIC_PAGES, &n->pair[i]);
 	vmio_add(io, &n->dev);
 	vmio_tell(io); /* what it had finished and not told of */
 	return n;
@@ -394,6 +442,11 @@ struct netdev *netdev_make(struct vmio *io, uint32_t page, const struct switch_p
 struct switch_port *netdev_port(struct netdev *n)
 {
 	return &n->port;
+}
+
+void netdev_end(struct netdev *n)
+{
+	vmio_remove(n->dev.io, &n->dev);
 }
 
 void netdev_link(struct netdev *n, bool up)

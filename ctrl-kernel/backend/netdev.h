@@ -16,10 +16,12 @@
 
 struct netdev;
 
-/* page: where its queues begin in the area, which is open. It belongs to `io` and goes with it. NULL: no memory. */
-struct netdev *netdev_make(struct vmio *io, uint32_t page, const struct switch_port_config *config);
+/* page: where its queues begin in the area, which is open; pairs: 1 to VMM_IO_QUEUES_MAX of them. It belongs to `io` and goes with it. NULL: no memory. */
+struct netdev *netdev_make(struct vmio *io, uint32_t page, unsigned pairs,
+			   const struct switch_port_config *config);
 struct switch_port *
-netdev_port(struct netdev *n); /* to be plugged in; unplugs itself when the run ends */
+netdev_port(struct netdev *n);     /* to be plugged in; unplugs itself when the run ends */
+void netdev_end(struct netdev *n); /* it is taken out of the VM */
 void netdev_link(struct netdev *n, bool up);
 
 #endif

@@ -35,11 +35,9 @@ struct vdisk {
 	bool read_only;
 	unsigned n_queues, turn; /* turn: the queue that is looked at first */
 	struct ioqueue queue[VMM_IO_QUEUES_MAX];
-	unsigned
-		from[VMM_IO_QUEUES_MAX]; /* where the next look begins: each request has its turn */
-	struct source *source;           /* [owns] a reference; NULL: requests wait, or fail */
-	bool empty;                      /* they fail */
-	struct slot *slots, *free;       /* [owns]; [borrows] of it */
+	struct source *source;     /* [owns] a reference; NULL: requests wait, or fail */
+	bool empty;                /* they fail */
+	struct slot *slots, *free; /* [owns]; [borrows] of it */
 	unsigned n_busy;
 	struct vdisk_limits limits;
 	uint64_t bytes_at, ops_at; /* when what was taken so far is paid for */
@@ -309,29 +307,14 @@ static void begin(struct vdisk *d, struct slot *s)
 
 /* ---- taking ---- */
 
-static bool take(struct vdisk *d, unsigned queue, struct slot *s)
-{
-	struct ioqueue *q = &d->queue[queue];
-	unsigned *from = &d->from[queue];
-
-	if (!ioqueue_take(q, from, &s->number, &s->request)) {
-		if (*from == 0)
-			return false;
-		*from = 0;
-		if (!ioqueue_take(q, from, &s->number, &s->request))
-			return false;
-	}
-	s->queue = queue;
-	return true;
-}
-
 /* One from the first queue that has one, from the queue behind the last one on. */
 static bool take_one(struct vdisk *d, struct slot *s)
 {
 	for (unsigned i = 0; i < d->n_queues; i++) {
 		unsigned queue = (d->turn + i) % d->n_queues;
 
-		if (take(d, queue, s)) {
+		if (ioqueue_next(&d->queue[queue], &s->number, &s->request)) {
+			s->queue = queue;
 			d->turn = queue + 1;
 			return true;
 		}
@@ -474,6 +457,11 @@ bool vdisk_source(struct vdisk *d, struct blkdev *dev,
 	if (!vmio_held(d->dev.io))
 		look(&d->dev);
 	return true;
+}
+
+void vdisk_end(struct vdisk *d)
+{
+	vmio_remove(d->dev.io, &d->dev);
 }
 
 void vdisk_stats(const struct vdisk *d, struct vdisk_stats *out)

@@ -40,6 +40,8 @@ struct vdisk *vdisk_make(struct vmio *io, const struct vmm_disk *place,
  * dev: there is no medium, requests fail. False: no memory, and all as before. */
 bool vdisk_source(struct vdisk *d, struct blkdev *dev,
 		  void (*release)(struct blkdev *dev, void *ctx), void *ctx) MUST_CHECK;
+/* It is taken out of the VM. What is under way ends by itself. */
+void vdisk_end(struct vdisk *d);
 void vdisk_stats(const struct vdisk *d, struct vdisk_stats *out);
 
 #endif

@@ -2,6 +2,7 @@
 /* See vmio.h. */
 #include "ctrl-kernel/backend/vmio.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include "ctrl-kernel/rt/hvcall.h"
 #include "ctrl-kernel/vmm/vmm_abi.h"
@@ -12,7 +13,12 @@
 struct vmio {
 	struct vmio *next; /* of its group */
 	unsigned group;
-	char *area;            /* [borrows] */
+	char *area; /* [borrows] */
+	struct {
+		uint32_t page;
+		char *va; /* [borrows] */
+	} grown[VMIO_PARTS_MAX];
+	unsigned n_grown;
 	struct guest_mem *mem; /* [owns] a reference; NULL: not open yet */
 	struct vmio_dev *devs;
 	uint32_t prog;
@@ -87,7 +93,21 @@ struct guest_mem *vmio_mem(const struct vmio *io)
 
 void *vmio_page(const struct vmio *io, uint32_t page)
 {
+	unsigned i = io->n_grown;
+
+	while (i > 0 && io->grown[i - 1].page > page)
+		i--;
+	if (i > 0)
+		return io->grown[i - 1].va +
+		       (uint64_t)(page - io->grown[i - 1].page) * HV_PAGE_SIZE;
 	return io->area + (uint64_t)page * HV_PAGE_SIZE;
+}
+
+void vmio_grown(struct vmio *io, uint32_t page, void *va)
+{
+	assert(io->n_grown < VMIO_PARTS_MAX);
+	io->grown[io->n_grown].page = page;
+	io->grown[io->n_grown++].va = va;
 }
 
 void vmio_add(struct vmio *io, struct vmio_dev *d)
@@ -95,6 +115,17 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 	d->io = io;
 	d->next = io->devs;
 	io->devs = d;
+}
+
+void vmio_remove(struct vmio *io, struct vmio_dev *d)
+{
+	struct vmio_dev **at = &io->devs;
+
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	d->io = NULL;
+	d->ops->detach(d);
 }
 
 void vmio_look(struct vmio *io)

@@ -15,6 +15,8 @@
 #include "ctrl-kernel/backend/guestmem.h"
 #include "ctrl-kernel/loop/loop.h"
 
+#define VMIO_PARTS_MAX 12u
+
 struct vmio;
 struct vmio_dev;
 
@@ -23,7 +25,7 @@ struct vmio_dev_ops {
 	void (*look)(struct vmio_dev *d);
 	/* Something of the area is under way: it will be written to. */
 	bool (*busy)(const struct vmio_dev *d);
-	/* The run has ended; d->io is NULL. Frees d, now or later. */
+	/* The run has ended, or it was taken out of the VM; d->io is NULL. Frees d, now or later. */
 	void (*detach)(struct vmio_dev *d);
 };
 
@@ -43,8 +45,11 @@ vmio_bit(const struct vmio
 void vmio_open(struct vmio *io, void *area, struct guest_mem *mem);
 struct guest_mem *vmio_mem(const struct vmio *io);
 void *vmio_page(const struct vmio *io, uint32_t page); /* of the area */
+/* The area has grown: from `page` on it is at va, as long as io is there. At most VMIO_PARTS_MAX times. */
+void vmio_grown(struct vmio *io, uint32_t page, void *va);
 void vmio_add(struct vmio *io, struct vmio_dev *d);
-void vmio_look(struct vmio *io); /* at all devices, as if the vmm had told */
+void vmio_remove(struct vmio *io, struct vmio_dev *d); /* and detaches it */
+void vmio_look(struct vmio *io);                       /* at all devices, as if the vmm had told */
 /* Its vmm program, which gets VMM_EVENT_IO; 0: there is none. The handle stays the caller's. */
 void vmio_vmm(struct vmio *io, uint32_t prog);
 void vmio_tell(struct vmio *io);

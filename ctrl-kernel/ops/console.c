@@ -12,12 +12,6 @@
 #define RETRY_NS 5000000ull /* the guest empties its UART in about that time */
 #define INPUT_CALL_MAX 256u /* HVC_VM_CONSOLE_IN */
 
-static uint64_t console_head(const struct console *c)
-{
-	/* Pairs with hv's store-release after the bytes. */
-	return __atomic_load_n(&((const struct hv_console *)c->ring)->head, __ATOMIC_ACQUIRE);
-}
-
 static int console_alloc(struct console *c)
 {
 	uint64_t mem, pages = 0;
@@ -101,38 +95,34 @@ void console_close(struct console *c)
 	memset(c, 0, sizeof(*c));
 }
 
-static void ring_copy(const struct console *c, uint64_t from, uint8_t *to, size_t len)
+static void ring_copy(const struct console_ring *r, uint64_t from, uint8_t *to, size_t len)
 {
-	const uint8_t *bytes = c->ring + HV_PAGE_SIZE;
-	size_t at = (size_t)(from % HV_CONSOLE_RING);
-	size_t first = len < HV_CONSOLE_RING - at ? len : HV_CONSOLE_RING - at;
+	size_t at = (size_t)(from % r->size);
+	size_t first = len < r->size - at ? len : r->size - at;
 
-	memcpy(to, bytes + at, first);
-	memcpy(to + first, bytes, len - first);
+	memcpy(to, r->bytes + at, first);
+	memcpy(to + first, r->bytes, len - first);
 }
 
-size_t console_read(const struct console *c, uint64_t since, void *buf, size_t size, uint64_t *next,
-		    uint64_t *lost)
+size_t console_ring_read(const struct console_ring *r, uint64_t since, void *buf, size_t size,
+			 uint64_t *next, uint64_t *lost)
 {
-	uint64_t head, from = since, oldest;
+	/* Pairs with the writer's store-release after the bytes. */
+	uint64_t head = __atomic_load_n(r->head, __ATOMIC_ACQUIRE), from = since, oldest;
 	size_t len;
 
 	*lost = 0;
-	*next = 0;
-	if (!c->mem)
-		return 0;
-	head = console_head(c);
 	*next = head;
 	if (from >= head)
 		return 0;
-	oldest = head > HV_CONSOLE_RING ? head - HV_CONSOLE_RING : 0;
+	oldest = head > r->kept ? head - r->kept : 0;
 	if (from < oldest)
 		from = oldest;
 	len = head - from < size ? (size_t)(head - from) : size;
-	ring_copy(c, from, buf, len);
-	/* hv wrote on while we copied: what it may have overtaken is not what it was. */
-	head = console_head(c);
-	oldest = head > HV_CONSOLE_RING ? head - HV_CONSOLE_RING : 0;
+	ring_copy(r, from, buf, len);
+	/* It was written on while we copied: what may have been overtaken is not what it was. */
+	head = __atomic_load_n(r->head, __ATOMIC_ACQUIRE);
+	oldest = head > r->kept ? head - r->kept : 0;
 	if (oldest > from) {
 		size_t gone = oldest - from < len ? (size_t)(oldest - from) : len;
 
@@ -143,6 +133,20 @@ size_t console_read(const struct console *c, uint64_t since, void *buf, size_t s
 	*next = from + len;
 	*lost = from - since;
 	return len;
+}
+
+size_t console_read(const struct console *c, uint64_t since, void *buf, size_t size, uint64_t *next,
+		    uint64_t *lost)
+{
+	struct console_ring ring;
+
+	*lost = 0;
+	*next = 0;
+	if (!c->mem)
+		return 0;
+	ring = (struct console_ring){&((const struct hv_console *)c->ring)->head,
+				     c->ring + HV_PAGE_SIZE, HV_CONSOLE_RING, HV_CONSOLE_RING};
+	return console_ring_read(&ring, since, buf, size, next, lost);
 }
 
 int console_input(struct console *c, const void *data, size_t len, struct ops_error *e)

@@ -42,6 +42,14 @@ void console_connect(struct console *c, uint32_t vm);
  */
 size_t console_read(const struct console *c, uint64_t since, void *buf, size_t size, uint64_t *next,
 		    uint64_t *lost);
+/* The same of any ring: `head` counts all bytes ever, the last `kept` are in it for certain. */
+struct console_ring {
+	const uint64_t *head; /* [borrows] of who writes: atomic */
+	const uint8_t *bytes; /* [borrows] */
+	uint32_t size, kept;
+};
+size_t console_ring_read(const struct console_ring *r, uint64_t since, void *buf, size_t size,
+			 uint64_t *next, uint64_t *lost);
 /* All or nothing. */
 int console_input(struct console *c, const void *data, size_t len, struct ops_error *e) MUST_CHECK;
 

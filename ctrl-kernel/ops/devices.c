@@ -34,25 +34,81 @@ static void mac_make(char out[18], const uint8_t uuid[16], unsigned place)
 
 /* ---- completing ---- */
 
-static void id_make(char id[OPS_NAME_MAX], const char *kind, unsigned place)
+static bool disk_id_taken(const struct vm_spec *spec, const char *id)
 {
-	if (!id[0])
-		snprintf(id, OPS_NAME_MAX, "%s%u", kind, place);
+	for (unsigned i = 0; i < spec->n_disks; i++)
+		if (strcmp(spec->disks[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+static bool nic_id_taken(const struct vm_spec *spec, const char *id)
+{
+	for (unsigned i = 0; i < spec->n_nics; i++)
+		if (strcmp(spec->nics[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* By its place; what is taken already is passed over. */
+static void id_make(const struct vm_spec *spec, char id[OPS_NAME_MAX], const char *kind,
+		    unsigned place, bool (*taken)(const struct vm_spec *spec, const char *id))
+{
+	char text[OPS_NAME_MAX];
+
+	if (id[0])
+		return;
+	do
+		snprintf(text, sizeof(text), "%s%u", kind, place++);
+	while (taken(spec, text));
+	memcpy(id, text, sizeof(text));
+}
+
+static uint32_t slot_bit(uint32_t slot)
+{
+	return slot < 32 ? 1u << slot : 0;
+}
+
+/* The lowest that is not in use; n_max of them, so there is one. */
+static void slot_make(uint32_t *slot, uint32_t first, uint32_t *used)
+{
+	if (*slot)
+		return;
+	for (*slot = first; *used & slot_bit(*slot);)
+		++*slot;
+	*used |= slot_bit(*slot);
+}
+
+static void complete_slots(struct vm_spec *spec)
+{
+	uint32_t used = 0;
+
+	for (unsigned i = 0; i < spec->n_disks; i++)
+		used |= slot_bit(spec->disks[i].slot);
+	for (unsigned i = 0; i < spec->n_nics; i++)
+		used |= slot_bit(spec->nics[i].slot);
+	for (unsigned i = 0; i < spec->n_disks; i++)
+		slot_make(&spec->disks[i].slot, VMM_DISK_SLOT, &used);
+	for (unsigned i = 0; i < spec->n_nics; i++)
+		slot_make(&spec->nics[i].slot, VMM_NIC_SLOT, &used);
 }
 
 static void complete(struct vm_spec *spec, const uint8_t uuid[16])
 {
+	complete_slots(spec);
 	for (unsigned i = 0; i < spec->n_disks; i++) {
 		struct vm_disk *d = &spec->disks[i];
 
-		id_make(d->id, "disk", i);
+		id_make(spec, d->id, "disk", disk_place(d), disk_id_taken);
 		if (d->image[0] || d->cdrom)
 			d->read_only = true;
 	}
 	for (unsigned i = 0; i < spec->n_nics; i++) {
-		id_make(spec->nics[i].id, "nic", i);
-		if (!spec->nics[i].mac[0])
-			mac_make(spec->nics[i].mac, uuid, i);
+		struct vm_nic *n = &spec->nics[i];
+
+		id_make(spec, n->id, "nic", nic_place(n), nic_id_taken);
+		if (!n->mac[0])
+			mac_make(n->mac, uuid, nic_place(n));
 	}
 }
 
@@ -101,10 +157,18 @@ static int check_disk(const struct vm_spec *spec, unsigned i, struct ops_error *
 	if (!printable(d->serial))
 		return ops_fail(e, OPS_INVALID, field_of(at, "disks", i, "serial"),
 				"a serial number is of printable ASCII characters");
-	for (unsigned j = 0; j < i; j++)
+	if (d->slot < VMM_DISK_SLOT || d->slot >= VMM_DISK_SLOT + VMM_DISKS_MAX)
+		return ops_fail(e, OPS_INVALID, field_of(at, "disks", i, "slot"),
+				"a disk's slot is %u to %u", VMM_DISK_SLOT,
+				VMM_DISK_SLOT + VMM_DISKS_MAX - 1);
+	for (unsigned j = 0; j < i; j++) {
 		if (strcmp(spec->disks[j].id, d->id) == 0)
 			return ops_fail(e, OPS_INVALID, field_of(at, "disks", i, "id"),
 					"two disks have the id \"%s\"", d->id);
+		if (spec->disks[j].slot == d->slot)
+			return ops_fail(e, OPS_INVALID, field_of(at, "disks", i, "slot"),
+					"two disks have the slot %u", d->slot);
+	}
 	return 0;
 }
 
@@ -178,10 +242,18 @@ static int check_nic(const struct vm_spec *spec, unsigned i, struct ops_error *e
 				"a MAC address is like 52:54:00:12:34:56, and no group's");
 	if (check_vlans(n, i, e))
 		return -1;
-	for (unsigned j = 0; j < i; j++)
+	if (n->slot < VMM_NIC_SLOT || n->slot >= VMM_NIC_SLOT + VMM_NICS_MAX)
+		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "slot"),
+				"a NIC's slot is %u to %u", VMM_NIC_SLOT,
+				VMM_NIC_SLOT + VMM_NICS_MAX - 1);
+	for (unsigned j = 0; j < i; j++) {
 		if (strcmp(spec->nics[j].id, n->id) == 0)
 			return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "id"),
 					"two NICs have the id \"%s\"", n->id);
+		if (spec->nics[j].slot == n->slot)
+			return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "slot"),
+					"two NICs have the slot %u", n->slot);
+	}
 	return check_addresses(n, i, e);
 }
 
@@ -240,7 +312,8 @@ bool devices_sane(const struct vm_spec *spec)
 
 /* ---- layout ---- */
 
-static uint32_t disk_queues(const struct vm_spec *spec)
+/* Of a disk; pairs of a NIC. */
+static uint32_t queues(const struct vm_spec *spec)
 {
 	return spec->vcpus < VMM_IO_QUEUES_MAX ? spec->vcpus : VMM_IO_QUEUES_MAX;
 }
@@ -253,43 +326,114 @@ uint32_t devices_balloon_pages(const struct vm_spec *spec)
 	return pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX;
 }
 
-uint64_t devices_io_pages(const struct vm_spec *spec)
+uint32_t devices_disk_pages(const struct vm_spec *spec)
 {
-	return IO_BALLOON_PAGES + (uint64_t)spec->n_disks * disk_queues(spec) * IO_DISK_PAGES +
-	       (uint64_t)spec->n_nics * 2 * IO_NIC_PAGES;
+	return queues(spec) * (uint32_t)IO_DISK_PAGES;
 }
 
-static void layout_disk(const struct vm_spec *spec, unsigned i, struct vmm_disk *out,
-			uint32_t *page)
+static uint32_t pair_pages(uint32_t pairs)
 {
-	const struct vm_disk *d = &spec->disks[i];
+	return pairs * 2 * (uint32_t)IO_NIC_PAGES; /* receive, transmit */
+}
 
-	out->present = 1;
-	out->flags = (out->flags & VMM_DISK_WRITE_CACHE) | (d->read_only ? VMM_DISK_READ_ONLY : 0) |
-		     (d->cdrom ? VMM_DISK_CD : 0);
-	out->queues = disk_queues(spec);
-	out->area = *page;
+uint32_t devices_nic_pages(const struct vm_spec *spec)
+{
+	return pair_pages(queues(spec));
+}
+
+uint64_t devices_io_pages(const struct vm_spec *spec)
+{
+	return IO_BALLOON_PAGES + (uint64_t)spec->n_disks * devices_disk_pages(spec) +
+	       (uint64_t)spec->n_nics * devices_nic_pages(spec);
+}
+
+static void take_pages(struct vmm_config *config, uint32_t *area, uint32_t pages)
+{
+	*area = config->io_pages;
+	config->io_pages += pages;
+}
+
+void devices_layout_disk(const struct vm_spec *spec, const struct vm_disk *d,
+			 struct vmm_config *config)
+{
+	struct vmm_disk *out = &config->disks[disk_place(d)];
+
+	if (!out->queues) {
+		out->queues = queues(spec);
+		take_pages(config, &out->area, devices_disk_pages(spec));
+	}
+	out->flags = (d->read_only ? VMM_DISK_READ_ONLY : 0) | (d->cdrom ? VMM_DISK_CD : 0);
 	memset(out->serial, 0, sizeof(out->serial));
 	memcpy(out->serial, d->serial, strlen(d->serial));
-	*page += out->queues * (uint32_t)IO_DISK_PAGES;
+}
+
+void devices_layout_nic(const struct vm_spec *spec, const struct vm_nic *n,
+			struct vmm_config *config)
+{
+	struct vmm_nic *out = &config->nics[nic_place(n)];
+
+	if (!out->pairs) {
+		out->pairs = queues(spec);
+		take_pages(config, &out->area, devices_nic_pages(spec));
+	}
+	out->mtu = NIC_MTU;
+	out->link = 1;
+	(void)devices_mac(n->mac, out->mac); /* checked when it was defined */
 }
 
 void devices_layout(const struct vm_spec *spec, struct vmm_config *config)
 {
-	uint32_t page = IO_BALLOON_PAGES;
+	config->slots_seq = 1;
+	config->balloon_pages = devices_balloon_pages(spec);
+	config->io_pages = IO_BALLOON_PAGES;
+	for (unsigned i = 0; i < spec->n_disks; i++) {
+		devices_layout_disk(spec, &spec->disks[i], config);
+		config->disks[disk_place(&spec->disks[i])].present = 1;
+	}
+	for (unsigned i = 0; i < spec->n_nics; i++) {
+		devices_layout_nic(spec, &spec->nics[i], config);
+		config->nics[nic_place(&spec->nics[i])].present = 1;
+	}
+}
+
+static bool inside(const struct vmm_config *config, uint32_t page, uint32_t pages)
+{
+	return pages && page <= config->io_pages && pages <= config->io_pages - page;
+}
+
+bool devices_disk_area(const struct vmm_config *config, unsigned place, uint32_t *page,
+		       uint32_t *pages)
+{
+	const struct vmm_disk *d = &config->disks[place];
+
+	if (d->queues > VMM_IO_QUEUES_MAX)
+		return false;
+	*page = d->area;
+	*pages = d->queues * (uint32_t)IO_DISK_PAGES;
+	return inside(config, *page, *pages);
+}
+
+bool devices_nic_area(const struct vmm_config *config, unsigned place, uint32_t *page,
+		      uint32_t *pages)
+{
+	const struct vmm_nic *n = &config->nics[place];
+
+	if (n->pairs > VMM_IO_QUEUES_MAX)
+		return false;
+	*page = n->area;
+	*pages = pair_pages(n->pairs);
+	return inside(config, *page, *pages);
+}
+
+bool devices_placed(const struct vm_spec *spec, const struct vmm_config *config)
+{
+	uint32_t page, pages;
 
 	for (unsigned i = 0; i < spec->n_disks; i++)
-		layout_disk(spec, i, &config->disks[i], &page);
-	for (unsigned i = 0; i < spec->n_nics; i++) {
-		struct vmm_nic *nic = &config->nics[i];
-
-		nic->present = 1;
-		nic->pairs = 1;
-		nic->area = page;
-		nic->mtu = NIC_MTU;
-		(void)devices_mac(spec->nics[i].mac, nic->mac); /* checked when it was defined */
-		page += 2 * (uint32_t)IO_NIC_PAGES;
-	}
-	config->io_pages = page;
-	config->balloon_pages = devices_balloon_pages(spec);
+		if (!devices_disk_area(config, disk_place(&spec->disks[i]), &page, &pages))
+			return false;
+	for (unsigned i = 0; i < spec->n_nics; i++)
+		if (!devices_nic_area(config, nic_place(&spec->nics[i]), &page, &pages))
+			return false;
+	return true;
 }

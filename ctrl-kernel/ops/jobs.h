@@ -18,9 +18,9 @@ enum job_state { JOB_FREE, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED
 struct job {
 	uint32_t id; /* from 1 */
 	uint32_t state;
-	char kind[16]; /* "save", "checkpoint", "restore"; with volumes "zero", "clone" */
+	char kind[16]; /* "save", "checkpoint", "restore", "unplug"; with volumes "zero", "clone" */
 	char target[OPS_NAME_MAX]; /* the VM's name, or the volume's */
-	char result[OPS_NAME_MAX]; /* the image's name, or the new volume's */
+	char result[OPS_NAME_MAX]; /* the image's name, or the new volume's; the device's id */
 	uint64_t done, total;      /* bytes */
 	uint64_t started_ns, ended_ns;
 	uint32_t code; /* enum ops_code, when it failed */

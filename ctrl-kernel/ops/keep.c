@@ -16,8 +16,13 @@
 #define MAGIC 0x45524f5453ull          /* "STORE" */
 #define IMAGE_RECORDS (IMAGES_MAX + 1) /* one may be replaced by one that is there already */
 
-enum slot { SLOT_STORE = 0, SLOT_IMAGE = 1, SLOT_CONSOLE = 1 + IMAGE_RECORDS };
-_Static_assert((unsigned)SLOT_CONSOLE + VMS_MAX <= KEEP_SLOT_RAM_0, "slots of hv");
+enum slot {
+	SLOT_STORE = 0,
+	SLOT_IMAGE = 1,
+	SLOT_CONSOLE = 1 + IMAGE_RECORDS,
+	SLOT_HVC = SLOT_CONSOLE + VMS_MAX
+};
+_Static_assert((unsigned)SLOT_HVC + VMS_MAX <= KEEP_SLOT_RAM_0, "slots of hv");
 
 struct image_record {
 	uint32_t live, source, hashed, stored;
@@ -52,7 +57,7 @@ struct store {
 };
 
 _Static_assert(KEEP_VERSION == 4 && KEEP_OLDEST == 4 && sizeof(struct store) == 49376 &&
-		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 18616,
+		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 18744,
 	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
@@ -325,12 +330,23 @@ int keep_vm_console(const struct vm *vm, struct ops_error *e)
 	return r && r != -HVE_EXIST ? ops_fail_hv(e, r, "keeping the console") : 0;
 }
 
+int keep_vm_hvc(const struct vm *vm, struct ops_error *e)
+{
+	int r;
+
+	if (vm->keep == KEEP_NONE)
+		return 0;
+	r = hv_mem_keep(vm->hvc.mem, SLOT_HVC + (unsigned)vm->keep);
+	return r && r != -HVE_EXIST ? ops_fail_hv(e, r, "keeping the virtio console") : 0;
+}
+
 void keep_vm_gone(struct vm *vm)
 {
 	if (vm->keep == KEEP_NONE)
 		return;
 	__atomic_store_n(&records[vm->keep]->live, 0, __ATOMIC_RELEASE);
 	(void)hv_mem_keep(0, SLOT_CONSOLE + (unsigned)vm->keep);
+	(void)hv_mem_keep(0, SLOT_HVC + (unsigned)vm->keep);
 	vm->keep = KEEP_NONE;
 }
 
@@ -365,7 +381,7 @@ static bool spec_sane(const struct vm_spec *s)
 	if (!name_sane(s->name, true) || !name_sane(s->kernel, true) ||
 	    !name_sane(s->initrd, false) || !text_ends(s->cmdline, sizeof(s->cmdline)) ||
 	    s->n_modules > VMM_MODULES_MAX || (s->initrd[0] && s->n_modules) ||
-	    !is_bool(&s->autostart) || !is_bool(&s->from_boot) ||
+	    !is_bool(&s->autostart) || !is_bool(&s->virtio_console) || !is_bool(&s->from_boot) ||
 	    s->autostart_delay_s > AUTOSTART_DELAY_MAX_S)
 		return false;
 	for (unsigned i = 0; i < s->n_modules; i++)
@@ -482,7 +498,7 @@ bool keep_vm_read(int after, struct vm *out, struct kept_vm *run)
 {
 	const struct vm_record *rec;
 	const struct vm_now *n;
-	uint64_t handle;
+	uint64_t handle = 0;
 	int i;
 
 	if (after == KEEP_NONE)
@@ -503,6 +519,8 @@ bool keep_vm_read(int after, struct vm *out, struct kept_vm *run)
 	out->keep = i;
 	if (hv_mem_kept(SLOT_CONSOLE + (unsigned)i, &handle) == 0)
 		out->console.mem = (uint32_t)handle;
+	if (hv_mem_kept(SLOT_HVC + (unsigned)i, &handle) == 0)
+		out->hvc.mem = (uint32_t)handle;
 	*run = (struct kept_vm){n->hv_id, (enum vm_pending)n->pending};
 	return true;
 }
@@ -515,7 +533,9 @@ void keep_sweep(void)
 	for (unsigned i = 0; i < VMS_MAX; i++) {
 		const struct vm_record *rec = record_at(i, false);
 
-		if (!rec || !rec->live)
-			(void)hv_mem_keep(0, SLOT_CONSOLE + i);
+		if (rec && rec->live)
+			continue;
+		(void)hv_mem_keep(0, SLOT_CONSOLE + i);
+		(void)hv_mem_keep(0, SLOT_HVC + i);
 	}
 }

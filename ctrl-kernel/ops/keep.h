@@ -6,6 +6,7 @@
  *   slot 0                the store: plain data, no pointers, one record for each image and VM
  *   slot 1 + i            image i
  *   slot 1 + IMAGES + v   console ring of VM v
+ *   after these           virtio console of VM v
  *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
  *   KEEP_SLOT_NETWORKS    that of networks (network_table.c), in the same way
  *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h)
@@ -50,6 +51,7 @@ void keep_image_stored(const struct image *image);
 void keep_image_gone(struct image *image); /* before its handle is closed */
 int keep_vm(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int keep_vm_console(const struct vm *vm, struct ops_error *e) MUST_CHECK;
+int keep_vm_hvc(const struct vm *vm, struct ops_error *e) MUST_CHECK;
 void keep_vm_update(
 	const struct vm *vm); /* its state, its run or its pending action have changed */
 void keep_vm_respec(const struct vm *vm); /* its description has changed */

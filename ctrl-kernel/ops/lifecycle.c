@@ -261,6 +261,7 @@ static void look_at_status(struct vm *vm)
 		status_while_starting(vm, &s);
 	if (!vm->run || being_started(vm))
 		return;
+	hotplug_look(vm);
 	if (vm->run->save && s.quiet == vm->run->config->command_seq)
 		save_is_quiet(vm->run->save);
 	note_reset(vm, &s);
@@ -529,11 +530,33 @@ int vm_resume(struct vm *vm, struct ops_error *e)
 	return 0;
 }
 
-int vm_console_input(struct vm *vm, const void *data, size_t len, struct ops_error *e)
+int vm_check_hvc(const struct vm *vm, struct ops_error *e)
+{
+	if (vm->spec.virtio_console || vm->hvc.mem)
+		return 0;
+	return ops_fail(
+		e, OPS_UNSUPPORTED, NULL,
+		"the VM has no virtio console: \"virtio_console\" of its description is false");
+}
+
+static int hvc_send(struct vm *vm, const void *data, size_t len, struct ops_error *e)
+{
+	if (vm_check_hvc(vm, e))
+		return -1;
+	if (!vm->run->config || !vm->run->config->console)
+		return ops_fail(e, OPS_WRONG_STATE, NULL,
+				"the VM was started without a virtio console");
+	if (hvc_input(&vm->hvc, data, len, e))
+		return -1;
+	vmio_tell(vm->run->io);
+	return 0;
+}
+
+int vm_console_input(struct vm *vm, bool hvc, const void *data, size_t len, struct ops_error *e)
 {
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 		return ops_fail(e, OPS_WRONG_STATE, NULL,
 				"the VM is %s; only a VM that runs has somebody who reads",
 				vm_state_name(vm->state));
-	return console_input(&vm->console, data, len, e);
+	return hvc ? hvc_send(vm, data, len, e) : console_input(&vm->console, data, len, e);
 }

@@ -412,79 +412,86 @@ static struct switch_port_config port_config(const struct network *n, const stru
 	return c;
 }
 
-static int plug(struct vm *vm, unsigned i, struct ops_error *e)
+static int plug_port(struct network *n, const struct vm_nic *nic, unsigned index,
+		     struct netdev *dev, struct ops_error *e)
 {
-	const struct vm_nic *nic = &vm->spec.nics[i];
-	struct network *n = network_find(nic->network);
-	struct switch_port_config c;
-	struct netdev *dev;
-	char field[64];
+	char field[64], addresses[64];
 
-	snprintf(field, sizeof(field), "nics.%u.network", i);
-	if (!n)
-		return ops_fail(e, OPS_INVALID, field, "there is no network \"%s\" any more",
-				nic->network);
-	c = port_config(n, nic);
-	dev = netdev_make(vm->run->io, vm->run->config->nics[i].area, &c);
-	if (!dev)
-		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
-	vm->run->nics[i] = dev;
+	snprintf(field, sizeof(field), "nics.%u.network", index);
+	snprintf(addresses, sizeof(addresses), "nics.%u.addresses", index);
 	switch (switch_plug(&n->sw, netdev_port(dev))) {
 	case SWITCH_OK:
-		break;
+		return 0;
 	case SWITCH_FULL:
 		return ops_fail(e, OPS_LIMIT, field, "network \"%s\" has %u ports already",
 				nic->network, SWITCH_PORTS_MAX);
-	case SWITCH_NO_MEMORY:
-		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 	case SWITCH_MAC_TAKEN:
 		return ops_fail(e, OPS_EXISTS, field,
 				"another NIC in network \"%s\" has the MAC address %s",
 				nic->network, nic->mac);
 	case SWITCH_ADDR_TAKEN:
-		snprintf(field, sizeof(field), "nics.%u.addresses", i);
-		return ops_fail(e, OPS_EXISTS, field,
+		return ops_fail(e, OPS_EXISTS, addresses,
 				"another NIC in network \"%s\", or its gateway, has one of these "
 				"addresses",
 				nic->network);
+	case SWITCH_NO_MEMORY:
+		break;
 	}
-	netdev_link(dev, vm->run->config->nics[i].link);
+	return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
+}
+
+int network_plug(struct vm *vm, const struct vm_nic *nic, unsigned index, struct ops_error *e)
+{
+	const struct vmm_nic *place = &vm->run->config->nics[nic_place(nic)];
+	struct network *n = network_find(nic->network);
+	struct switch_port_config c;
+	struct netdev *dev;
+	char field[64];
+
+	snprintf(field, sizeof(field), "nics.%u.network", index);
+	if (!n)
+		return ops_fail(e, OPS_INVALID, field, "there is no network \"%s\" any more",
+				nic->network);
+	c = port_config(n, nic);
+	dev = netdev_make(vm->run->io, place->area, place->pairs, &c);
+	if (!dev)
+		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
+	if (plug_port(n, nic, index, dev, e)) {
+		netdev_end(dev);
+		return -1;
+	}
+	vm->run->nics[nic_place(nic)] = dev;
+	netdev_link(dev, place->link);
 	return 0;
 }
 
 int networks_attach(struct vm *vm, struct ops_error *e)
 {
-	struct vmm_config *config = vm->run->config;
-
-	if (config->version == 0) { /* nobody has filled it in: no other instance's */
-		devices_layout(&vm->spec, config);
-		for (unsigned i = 0; i < vm->spec.n_nics; i++)
-			config->nics[i].link = 1;
-	}
 	for (unsigned i = 0; i < vm->spec.n_nics; i++)
-		if (plug(vm, i, e))
+		if (network_plug(vm, &vm->spec.nics[i], i, e))
 			return -1;
 	return 0;
 }
 
 int network_link(struct vm *vm, const char *id, bool up, struct ops_error *e)
 {
-	unsigned i = 0;
+	unsigned i = 0, place;
 	struct vmm_nic *nic;
 
 	while (i < vm->spec.n_nics && strcmp(vm->spec.nics[i].id, id) != 0)
 		i++;
 	if (i == vm->spec.n_nics)
 		return ops_fail(e, OPS_NO_NIC, NULL, "the VM has no NIC \"%s\"", id);
-	if (!vm->run || !vm->run->nics[i])
+	place = nic_place(&vm->spec.nics[i]);
+	if (!vm->run || !vm->run->nics[place])
 		return ops_fail(e, OPS_WRONG_STATE, NULL,
 				"the VM does not run; its links are up when it starts");
-	nic = &vm->run->config->nics[i];
+	nic = &vm->run->config->nics[place];
 	if (nic->link == up)
 		return 0;
 	nic->link = up;
 	__atomic_store_n(&nic->changes, nic->changes + 1, __ATOMIC_RELEASE);
-	netdev_link(vm->run->nics[i], up);
+	netdev_link(vm->run->nics[place], up);
 	vmio_tell(vm->run->io);
 	return 0;
 }

@@ -76,6 +76,9 @@ int network_delete(struct network *n, struct ops_error *e) MUST_CHECK; /* no VM 
 int networks_check(const struct vm_spec *spec, struct ops_error *e) MUST_CHECK;
 /* The NICs of a VM whose I/O area is open: made and plugged in. */
 int networks_attach(struct vm *vm, struct ops_error *e) MUST_CHECK;
+/* One NIC of a VM that runs, laid out: made and plugged in. index: of it, for the error. */
+int network_plug(struct vm *vm, const struct vm_nic *nic, unsigned index,
+		 struct ops_error *e) MUST_CHECK;
 /* A cable pulled out, or put in again, while the VM runs or before. */
 int network_link(struct vm *vm, const char *nic, bool up, struct ops_error *e) MUST_CHECK;
 

@@ -95,6 +95,8 @@ static unsigned recover_vms(void)
 		vm_insert(vm);
 		if (vm->console.mem)
 			console_reopen(&vm->console);
+		if (vm->hvc.mem)
+			hvc_reopen(&vm->hvc);
 		take_over(vm, &kept);
 	}
 }

@@ -372,6 +372,8 @@ static int check(const struct vm *vm, const char *image, struct ops_error *e)
 {
 	if (vm_check_state(vm, VM_RUNNING, VM_PAUSED, "saved", e))
 		return -1;
+	if (hotplug_busy(vm->run))
+		return ops_fail(e, OPS_BUSY, NULL, "a device of the VM is being unplugged");
 	if (ops_name_check(image, "image", e))
 		return -1;
 	if (image_find(image))

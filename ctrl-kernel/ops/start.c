@@ -91,6 +91,8 @@ static int check_host(const struct vm_run *run, const struct vm_spec *spec, stru
 
 	/* Mapped here, too, and noted where each page lies (backend/guestmem.c). */
 	overhead += 2 * table_pages(run->ram_pages) + spec->n_disks * DISK_PAGES;
+	if (spec->virtio_console)
+		overhead += CONSOLE_AREA_PAGES;
 	host_info(&host);
 	if (host.virt == HV_VIRT_NONE)
 		return ops_fail(e, OPS_NO_VIRT, NULL,
@@ -231,6 +233,13 @@ static int attach_all(struct vm_run *run, struct ops_error *e)
 		return -1;
 	run->config = config;
 	devices_layout(&run->vm->spec, run->config);
+	if (run->vm->spec.virtio_console) {
+		hvc_begin(&run->vm->hvc);
+		r = hv_vm_attach(run->hv_vm, HV_SLOT_PORT, run->vm->hvc.mem);
+		if (r)
+			return ops_fail_hv(e, r, "giving the VM its console");
+	}
+	run->area_pages = io_pages;
 	return attach_pages(run, HV_SLOT_IO, io_pages, HVP_READ | HVP_WRITE, &run->area, e);
 }
 
@@ -311,8 +320,8 @@ static int fill_config(struct vm_run *run, struct ops_error *e)
 	snprintf(c->name, sizeof(c->name), "%s", spec->name);
 	snprintf(c->cmdline, sizeof(c->cmdline), "%s", spec->cmdline);
 	c->test_hooks = run_test_hooks;
+	c->console = spec->virtio_console;
 	c->epoch_at_zero_ns = host_utc_ns(0);
-	devices_layout(spec, c);
 	vmdisks_layout(run, c);
 	if (grant_image(run, 0, &c->kernel, spec->kernel, e))
 		return -1;
@@ -403,6 +412,15 @@ void *run_map(const struct vm_run *run, enum hv_vm_slot slot, uint64_t page, uin
 	return va;
 }
 
+static int consoles_open(struct vm *vm, struct ops_error *e)
+{
+	if (console_open(&vm->console, e) || keep_vm_console(vm, e))
+		return -1;
+	if (!vm->spec.virtio_console)
+		return 0;
+	return hvc_open(&vm->hvc, e) || keep_vm_hvc(vm, e) ? -1 : 0;
+}
+
 int run_begin(struct vm *vm, const struct run_bits *bits,
 	      void (*prepared)(struct vm *vm, const struct ops_error *e), struct ops_error *e)
 {
@@ -418,7 +436,7 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	run->job.ctx = run;
 	vm->run = run;
 	if (pin_images(run, &vm->spec, e) || check_host(run, &vm->spec, e) || io_make(run, e) ||
-	    console_open(&vm->console, e) || keep_vm_console(vm, e) || make_vm(run, &vm->spec, e)) {
+	    consoles_open(vm, e) || make_vm(run, &vm->spec, e)) {
 		run_end(vm);
 		return -1;
 	}
@@ -475,18 +493,24 @@ static int adopt(struct vm_run *run, struct ops_error *e)
 
 static int io_take_over(struct vm_run *run, struct ops_error *e)
 {
-	uint64_t pages = devices_io_pages(&run->vm->spec);
+	uint64_t pages = run->config->io_pages;
 	bool done = false;
 
+	if (pages < IO_BALLOON_PAGES || !devices_placed(&run->vm->spec, run->config))
+		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's configuration is damaged");
 	run->area = run_map(run, HV_SLOT_IO, 0, pages, HVP_READ | HVP_WRITE);
 	if (!run->area)
 		return ops_fail(e, OPS_INTERNAL, NULL, "the VM's I/O area is not there");
+	run->area_pages = pages;
 	if (io_make(run, e))
 		return -1;
 	while (!done)
 		if (io_open_step(run, &done, e))
 			return -1;
-	return vmdisks_take_over(run, e);
+	if (vmdisks_take_over(run, e))
+		return -1;
+	hotplug_take_over(run);
+	return 0;
 }
 
 int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,
@@ -537,6 +561,7 @@ void run_end(struct vm *vm)
 		save_drop(run->save);
 	if (run->restore)
 		restore_drop(run);
+	hotplug_end(run);
 	promise_settle(run, 0);
 	console_connect(&vm->console, 0);
 	/* Stopped first: for hv a running VM whose vmm goes away has crashed. */
@@ -556,7 +581,8 @@ void run_end(struct vm *vm)
 	if (run->mem)
 		guest_mem_put(run->mem);
 	if (run->area)
-		rt_mem_unmap(run->area, devices_io_pages(&vm->spec));
+		rt_mem_unmap(run->area, run->area_pages);
+	hotplug_unmap(run);
 	if (run->config)
 		rt_mem_unmap(run->config, VMM_CONFIG_PAGES);
 	if (run->status)

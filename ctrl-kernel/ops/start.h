@@ -12,6 +12,7 @@
 
 #include "ctrl-kernel/backend/netdev.h"
 #include "ctrl-kernel/backend/vdisk.h"
+#include "ctrl-kernel/ops/hotplug.h"
 #include "ctrl-kernel/ops/images.h"
 #include "ctrl-kernel/ops/vms.h"
 
@@ -31,19 +32,21 @@ struct vm_run {
 	unsigned n_deaths;
 	uint32_t ram; /* [owns] until the VM holds it */
 	uint64_t ram_pages, mapped_pages;
-	uint64_t promised_pages;           /* of its RAM: passed the check, not yet taken */
-	struct vmm_config *config;         /* [owns] mapping */
-	void *area;                        /* [owns] mapping of the I/O area; NULL: not made yet */
+	uint64_t promised_pages;   /* of its RAM: passed the check, not yet taken */
+	struct vmm_config *config; /* [owns] mapping */
+	void *area; /* [owns] mapping of the I/O area as it was at first; NULL: not made yet */
+	uint64_t area_pages;
 	struct vmio *io;                   /* [owns] what is behind it */
 	struct balloon *balloon;           /* [borrows] io's */
 	struct guest_mem *mem;             /* [owns] until io has it */
-	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's */
+	struct netdev *nics[VMM_NICS_MAX]; /* [borrows] io's; by place, as disks[] (devices.h) */
 	/* vmdisks.h: */
 	struct {
 		struct vdisk *vdisk; /* [borrows] io's; NULL: not made yet */
 		struct blkdev *dev;  /* [borrows] behind it; NULL: nothing, or not yet */
+		bool goes;           /* it is being unplugged, and gets nothing any more */
 	} disks[VMM_DISKS_MAX];
-	unsigned n_disks;                /* that are made */
+	unsigned n_disks;                /* of the description that a start has made */
 	struct loop_timer retry;         /* of those that are not there yet */
 	uint64_t disks_deadline;         /* until then requests wait for them */
 	bool disks_late;                 /* it has passed */
@@ -51,6 +54,7 @@ struct vm_run {
 	uint32_t seen_changes, seen_resets;
 	unsigned n_pinned;
 	struct image *pinned[1 + VMM_MODULES_MAX];
+	struct hotplug hotplug;     /* hotplug.h */
 	struct vm_save *save;       /* [owns] save.h; NULL: it is not being saved */
 	struct vm_restore *restore; /* [owns] restore.h; NULL: it boots */
 	struct loop_job job;

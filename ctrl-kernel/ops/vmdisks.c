@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ctrl-kernel/ops/devices.h"
 #include "ctrl-kernel/ops/lifecycle.h"
 #include "ctrl-kernel/ops/pools.h"
 #include "ctrl-kernel/storage/memdisk.h"
@@ -16,7 +17,7 @@
 /* A device that a disk has open: its release context. Outlives the run while requests are under way. */
 struct disk_use {
 	struct vm_run *run; /* [borrows] NULL: it is behind no disk any more */
-	unsigned index;
+	unsigned place;
 	struct image *image; /* [owns] a pin; NULL: a volume */
 	char vm[OPS_NAME_MAX], pool[OPS_NAME_MAX], volume[VM_VOLUME_NAME_MAX];
 	bool write;
@@ -67,11 +68,11 @@ static void describe(const struct blkdev *dev, struct vmm_disk *out)
 }
 
 /* Only its size changes while the guest runs: the rest it has read once. */
-static void size_tell(struct vm_run *run, unsigned i)
+static void size_tell(struct vm_run *run, unsigned place)
 {
-	struct vmm_disk *d = &run->config->disks[i];
+	struct vmm_disk *d = &run->config->disks[place];
 
-	d->bytes = run->disks[i].dev ? run->disks[i].dev->bytes : 0;
+	d->bytes = run->disks[place].dev ? run->disks[place].dev->bytes : 0;
 	__atomic_store_n(&d->changes, d->changes + 1, __ATOMIC_RELEASE);
 	vmio_tell(run->io);
 }
@@ -81,7 +82,7 @@ static void on_changed(struct blkdev *dev)
 	struct disk_use *use = dev->user;
 
 	if (use->run && use->run->config)
-		size_tell(use->run, use->index);
+		size_tell(use->run, use->place);
 }
 
 static int open_image(struct disk_use *use, const char *name, unsigned i, struct blkdev **dev,
@@ -129,24 +130,25 @@ static int open_volume(struct disk_use *use, unsigned i, struct blkdev **dev, st
 }
 
 /* Its requests under way keep it until they end. */
-static void put_out(struct vm_run *run, unsigned i)
+static void put_out(struct vm_run *run, unsigned place)
 {
 	for (struct disk_use *u = uses; u; u = u->next)
-		if (u->run == run && u->index == i)
+		if (u->run == run && u->place == place)
 			u->run = NULL;
-	run->disks[i].dev = NULL;
+	run->disks[place].dev = NULL;
 }
 
-/* What d names, for disk i of the run, put behind it. */
+/* What d names, the i-th of the description, put behind it. */
 static int put_in(struct vm_run *run, unsigned i, const struct vm_disk *d, struct ops_error *e)
 {
 	struct disk_use *use = calloc(1, sizeof(*use));
+	unsigned place = disk_place(d);
 	struct blkdev *dev = NULL;
 	int r;
 
 	if (!use)
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
-	use->index = i;
+	use->place = place;
 	use->write = !d->read_only;
 	memcpy(use->vm, run->vm->spec.name, sizeof(use->vm));
 	memcpy(use->pool, d->pool, sizeof(use->pool));
@@ -160,26 +162,25 @@ static int put_in(struct vm_run *run, unsigned i, const struct vm_disk *d, struc
 	dev->changed = on_changed;
 	use->next = uses;
 	uses = use;
-	if (!vdisk_source(run->disks[i].vdisk, dev, release, use)) {
+	if (!vdisk_source(run->disks[place].vdisk, dev, release, use)) {
 		release(dev, use);
 		return ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 	}
-	put_out(run, i);
+	put_out(run, place);
 	use->run = run;
-	run->disks[i].dev = dev;
+	run->disks[place].dev = dev;
 	return 0;
 }
 
 /* ---- a start ---- */
 
-static int disk_make(struct vm_run *run, unsigned i, const struct vmm_disk *place,
-		     struct ops_error *e)
+static int disk_make(struct vm_run *run, const struct vm_disk *d, struct ops_error *e)
 {
-	const struct vm_disk *d = spec_of(run, i);
 	const struct vdisk_limits limits = {d->bytes_per_s, d->ops_per_s};
+	unsigned place = disk_place(d);
 
-	run->disks[i].vdisk = vdisk_make(run->io, place, &limits);
-	return run->disks[i].vdisk ? 0 : ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
+	run->disks[place].vdisk = vdisk_make(run->io, &run->config->disks[place], &limits);
+	return run->disks[place].vdisk ? 0 : ops_fail(e, OPS_EXHAUSTED, NULL, "out of memory");
 }
 
 static bool is_empty(const struct vm_disk *d)
@@ -187,10 +188,10 @@ static bool is_empty(const struct vm_disk *d)
 	return !d->image[0] && !d->pool[0];
 }
 
-static void disk_empty(struct vm_run *run, unsigned i)
+static void disk_empty(struct vm_run *run, unsigned place)
 {
-	put_out(run, i);
-	(void)!vdisk_source(run->disks[i].vdisk, NULL, NULL, NULL); /* nothing: cannot fail */
+	put_out(run, place);
+	(void)!vdisk_source(run->disks[place].vdisk, NULL, NULL, NULL); /* nothing: cannot fail */
 }
 
 /* Not known yet, or the last run's requests are still under way. */
@@ -218,10 +219,10 @@ int vmdisks_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 		unsigned i = run->n_disks;
 		const struct vm_disk *d = spec_of(run, i);
 
-		if (!run->disks[i].vdisk && disk_make(run, i, &run->config->disks[i], e))
+		if (!run->disks[disk_place(d)].vdisk && disk_make(run, d, e))
 			return -1;
 		if (is_empty(d)) {
-			disk_empty(run, i);
+			disk_empty(run, disk_place(d));
 		} else if (put_in(run, i, d, e)) {
 			if (!comes_later(d, e))
 				return -1;
@@ -236,10 +237,46 @@ int vmdisks_open_step(struct vm_run *run, bool *done, struct ops_error *e)
 
 void vmdisks_layout(const struct vm_run *run, struct vmm_config *config)
 {
-	for (unsigned i = 0; i < run->vm->spec.n_disks; i++)
+	for (unsigned i = 0; i < VMM_DISKS_MAX; i++)
 		if (run->disks[i].vdisk &&
 		    (run->disks[i].dev || config->disks[i].sector_bytes == 0))
 			describe(run->disks[i].dev, &config->disks[i]);
+}
+
+/* ---- one that comes or goes ---- */
+
+int vmdisk_add(struct vm_run *run, const struct vm_disk *d, unsigned index, struct ops_error *e)
+{
+	unsigned place = disk_place(d);
+
+	if (disk_make(run, d, e))
+		return -1;
+	if (is_empty(d)) {
+		disk_empty(run, place);
+	} else if (put_in(run, index, d, e)) {
+		vmdisk_remove(run, place);
+		return -1;
+	}
+	describe(run->disks[place].dev, &run->config->disks[place]);
+	return 0;
+}
+
+bool vmdisk_drained(struct vm_run *run, unsigned place)
+{
+	struct vdisk_stats s;
+
+	run->disks[place].goes = true;
+	disk_empty(run, place);
+	vdisk_stats(run->disks[place].vdisk, &s);
+	return s.in_flight == 0;
+}
+
+void vmdisk_remove(struct vm_run *run, unsigned place)
+{
+	put_out(run, place);
+	vdisk_end(run->disks[place].vdisk);
+	run->disks[place].vdisk = NULL;
+	run->disks[place].goes = false;
 }
 
 void vmdisks_end(struct vm_run *run)
@@ -256,15 +293,16 @@ static unsigned try_all(struct vm_run *run, struct ops_error *e)
 {
 	unsigned missing = 0;
 
-	for (unsigned i = 0; i < run->n_disks; i++) {
+	for (unsigned i = 0; i < run->vm->spec.n_disks; i++) {
 		const struct vm_disk *d = spec_of(run, i);
+		unsigned place = disk_place(d);
 
-		if (run->disks[i].dev || is_empty(d))
+		if (run->disks[place].dev || is_empty(d) || run->disks[place].goes)
 			continue;
 		if (put_in(run, i, d, e))
 			missing++;
-		else if (run->disks[i].dev->bytes != run->config->disks[i].bytes)
-			size_tell(run, i);
+		else if (run->disks[place].dev->bytes != run->config->disks[place].bytes)
+			size_tell(run, place);
 	}
 	return missing;
 }
@@ -273,8 +311,8 @@ static void give_up(struct vm_run *run, const struct ops_error *e)
 {
 	run->disks_late = true;
 	rt_log("VM %s: a disk is not there, its requests fail: %s", run->vm->spec.name, e->text);
-	for (unsigned i = 0; i < run->n_disks; i++)
-		if (!run->disks[i].dev)
+	for (unsigned i = 0; i < VMM_DISKS_MAX; i++)
+		if (run->disks[i].vdisk && !run->disks[i].dev)
 			disk_empty(run, i);
 }
 
@@ -293,12 +331,12 @@ static void look_again(void *ctx)
 int vmdisks_take_over(struct vm_run *run, struct ops_error *e)
 {
 	for (; run->n_disks < run->vm->spec.n_disks; run->n_disks++) {
-		unsigned i = run->n_disks;
+		const struct vm_disk *d = spec_of(run, run->n_disks);
 
-		if (disk_make(run, i, &run->config->disks[i], e))
+		if (disk_make(run, d, e))
 			return -1;
-		if (is_empty(spec_of(run, i)))
-			disk_empty(run, i);
+		if (is_empty(d))
+			disk_empty(run, disk_place(d));
 	}
 	run->disks_deadline = rt_now() + VMDISKS_WAIT_NS;
 	loop_timer_init(&run->retry, look_again, run);
@@ -332,6 +370,8 @@ int vm_cdrom(struct vm *vm, const char *id, const char *image, struct ops_error 
 	if (image && !image_find(image))
 		return ops_fail(e, OPS_NO_IMAGE, "image", "there is no image \"%s\"", image);
 	next = vm->spec.disks[i];
+	if (vm->run && vm->run->disks[disk_place(&next)].goes)
+		return ops_fail(e, OPS_BUSY, NULL, "the disk is being unplugged");
 	memset(next.pool, 0, sizeof(next.pool));
 	memset(next.volume, 0, sizeof(next.volume));
 	memset(next.image, 0, sizeof(next.image));
@@ -339,21 +379,23 @@ int vm_cdrom(struct vm *vm, const char *id, const char *image, struct ops_error 
 		memcpy(next.image, image, strlen(image));
 	if (vm->run) {
 		if (!image)
-			disk_empty(vm->run, i);
+			disk_empty(vm->run, disk_place(&next));
 		else if (put_in(vm->run, i, &next, e))
 			return -1;
 	}
 	vm->spec.disks[i] = next;
 	vm_respec(vm);
 	if (vm->run)
-		size_tell(vm->run, i);
+		size_tell(vm->run, disk_place(&next));
 	return 0;
 }
 
 bool vm_disk_stats(const struct vm *vm, unsigned i, struct vdisk_stats *out)
 {
-	if (!vm->run || !vm->run->disks[i].vdisk)
+	unsigned place = disk_place(&vm->spec.disks[i]);
+
+	if (!vm->run || !vm->run->disks[place].vdisk)
 		return false;
-	vdisk_stats(vm->run->disks[i].vdisk, out);
+	vdisk_stats(vm->run->disks[place].vdisk, out);
 	return true;
 }

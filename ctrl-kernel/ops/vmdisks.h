@@ -21,6 +21,12 @@ int vmdisks_open_step(struct vm_run *run, bool *done, struct ops_error *e) MUST_
 int vmdisks_take_over(struct vm_run *run, struct ops_error *e) MUST_CHECK;
 /* What devices_layout() cannot know: sizes, caches. */
 void vmdisks_layout(const struct vm_run *run, struct vmm_config *config);
+/* One disk that comes into a VM that runs, laid out: opened, and described in run->config. index: of it, for the error. */
+int vmdisk_add(struct vm_run *run, const struct vm_disk *d, unsigned index,
+	       struct ops_error *e) MUST_CHECK;
+/* It is to go: what is not begun fails. True: nothing is under way any more. */
+bool vmdisk_drained(struct vm_run *run, unsigned place);
+void vmdisk_remove(struct vm_run *run, unsigned place);
 void vmdisks_end(struct vm_run *run); /* before run->io is closed */
 
 /* Puts an image into a drive of the VM, or takes out what is in it (NULL); its description says so from then on. */

@@ -308,6 +308,7 @@ int vm_delete(struct vm *vm, struct ops_error *e)
 	keep_vm_gone(vm);
 	changed(&vm->spec);
 	console_close(&vm->console);
+	hvc_close(&vm->hvc);
 	free(vm);
 	return 0;
 }

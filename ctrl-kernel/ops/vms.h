@@ -17,6 +17,7 @@
 #include "ctrl-kernel/backend/balloon.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/ops/console.h"
+#include "ctrl-kernel/ops/hvc.h"
 #include "ctrl-kernel/ops/ops.h"
 #include "ctrl-kernel/vmm/vmm_abi.h"
 #include "net/ipaddr.h"
@@ -49,6 +50,7 @@ struct vm_disk {
 	uint64_t bytes_per_s; /* 0: no limit */
 	uint32_t ops_per_s;   /* 0: no limit */
 	bool read_only, cdrom;
+	uint32_t slot; /* on PCI bus 0; 0: the first that is free */
 };
 
 struct vm_nic {
@@ -63,6 +65,7 @@ struct vm_nic {
 	bool isolated;    /* hears of no other isolated port */
 	bool tagged_only; /* with `trunk`: no frames without a tag */
 	bool anti_spoof;  /* sends from its own MAC only */
+	uint32_t slot;    /* as a disk's */
 	/* With anti_spoof: it sends from these only, and nobody else does. NIC_ADDRESS_DHCP: what its network's DHCP server
 	 * has given it. None: from any. */
 	uint32_t n_addresses;
@@ -82,6 +85,7 @@ struct vm_spec {
 	uint32_t weight;
 	uint32_t cap; /* percent of one CPU, 0: none */
 	bool autostart;
+	bool virtio_console;
 	bool from_boot; /* by socle.json of the boot modules: its definition lasts with them, and nowhere else */
 	uint32_t autostart_order;   /* lower first */
 	uint32_t autostart_delay_s; /* before it, after the one before */
@@ -112,6 +116,7 @@ struct vm {
 	struct vm_stats stats; /* refreshed by vm_stats() */
 	int keep;              /* keep.h */
 	struct console console;
+	struct hvc hvc;
 	struct vm_run *run; /* [owns] NULL: nothing in hv */
 	uint32_t hv_id;     /* hv's number of what runs; 0: nothing, or not made yet */
 	ops_done_fn done;   /* who waits for the pending action */
@@ -165,6 +170,9 @@ int vm_save(struct vm *vm, const char *image, bool checkpoint, struct job **out,
 	    struct ops_error *e) MUST_CHECK;
 /* Instead of a start: the VM goes on where it was saved. Its description must be the same in vCPUs and memory. */
 int vm_restore(struct vm *vm, const char *image, struct job **out, struct ops_error *e) MUST_CHECK;
-int vm_console_input(struct vm *vm, const void *data, size_t len, struct ops_error *e) MUST_CHECK;
+/* hvc: the virtio console; else the serial one. */
+int vm_console_input(struct vm *vm, bool hvc, const void *data, size_t len,
+		     struct ops_error *e) MUST_CHECK;
+int vm_check_hvc(const struct vm *vm, struct ops_error *e) MUST_CHECK; /* has it such a console? */
 
 #endif

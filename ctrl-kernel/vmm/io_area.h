@@ -51,6 +51,10 @@ enum io_nic_mode { /* what the guest's driver takes */
 		   IO_NIC_TSO6 = 16,
 		   IO_NIC_PROMISCUOUS = 32,
 };
+/* And in the same word: pairs of queues by which it receives. */
+#define IO_NIC_PAIRS_SHIFT 8u
+#define IO_NIC_PAIRS_MASK (3u << IO_NIC_PAIRS_SHIFT)
+#define IO_NIC_PAIRS(mode) (1u + (((mode)&IO_NIC_PAIRS_MASK) >> IO_NIC_PAIRS_SHIFT))
 
 /*
  * What became of a receive buffer; 0: nothing was received into it. `place`: how many buffers of the same frame are before

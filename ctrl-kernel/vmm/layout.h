@@ -43,11 +43,13 @@ enum port {
 	PORT_FAST_A20 = 0x92,
 	PORT_PM = 0x600,          /* PM1a event 4, PM1a control 2, 2 unused, timer 4 */
 	PORT_GPE0 = 0x620,        /* status 2, enable 2 */
+	PORT_HOTPLUG = 0x640,     /* hotplug.c */
 	PORT_PCI_ADDRESS = 0xcf8, /* and 0xcf9 reset, 0xcfc data */
 	PORT_RESET = 0xcf9,
 };
 #define PORT_PM_LEN 12u
 #define PORT_GPE0_LEN 4u
+#define PORT_HOTPLUG_LEN 12u
 
 #define GSI_SCI 9u
 #define GSI_PCI 16u /* INTA-D of slot s: 16 + (s + pin) % 4 */

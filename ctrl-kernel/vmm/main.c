@@ -104,6 +104,7 @@ static void io_take(void *unused)
 	if (the_status->phase > VMM_RUNNING)
 		return;
 	virtio_io();
+	hotplug_sync(&the_vm);
 	vm_boot_go_on();
 }
 

@@ -66,6 +66,10 @@ struct pci_function {
 };
 
 void pci_function_attach(unsigned slot, const struct pci_function *f);
+/* While the VM runs: its registers as after power-on; and it is there no more, for what surprises that may be. Each does all of
+ * its work again where an instance died of half of it. */
+void pci_function_power_on(struct vm *vm, unsigned slot);
+void pci_function_detach(struct vm *vm, unsigned slot);
 /* What its registers are after power-on and reset, also at each start: the identity first, then others. */
 void pci_identity_set(unsigned slot, const struct pci_identity *id);
 void pci_power_on(unsigned slot, unsigned reg, uint32_t value, unsigned bytes);

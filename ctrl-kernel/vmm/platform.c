@@ -11,7 +11,6 @@
 #include "ctrl-kernel/rt/rt.h"
 
 enum pm_reg { PM1_STATUS = 0, PM1_ENABLE = 2, PM1_CONTROL = 4, PM_TIMER = 8 };
-enum gpe_reg { GPE0_STATUS = 0, GPE0_ENABLE = 2 };
 
 #define PM1_TIMER 0x0001u
 #define PM1_GLOBAL 0x0020u
@@ -24,6 +23,8 @@ enum gpe_reg { GPE0_STATUS = 0, GPE0_ENABLE = 2 };
 #define PM1_SLEEP_TYPE_S5 5u /* \_S5 in dsdt.asl */
 #define PM1_SLEEP_EN 0x2000u
 
+#define GPE_HOTPLUG 0x0002u /* \_GPE._L01 in dsdt.asl */
+
 #define RESET_CPU 0x04u /* port 0xcf9: 0 -> 1 resets */
 #define RESET_BITS 0x0eu
 #define FAST_RESET 0x01u /* port 0x92 */
@@ -33,10 +34,16 @@ enum gpe_reg { GPE0_STATUS = 0, GPE0_ENABLE = 2 };
 /* 3.579545 MHz as ticks per ns, scaled by 2^64: 3579545 * 2^64 / 10^9 */
 #define PM_TIMER_SCALE 66030950515326656ull
 
-static void sci_update(struct vm *vm)
+/* Events of level: they go when what they tell of has been read (hotplug.c), and not by writing here. */
+static uint16_t gpe_status(struct vm *vm)
+{
+	return hotplug_event(vm) ? GPE_HOTPLUG : 0;
+}
+
+void platform_sci_update(struct vm *vm)
 {
 	const struct pm_state *pm = &vm->state->pm;
-	bool level = (pm->pm1_status & pm->pm1_enable) || (pm->gpe0_status & pm->gpe0_enable);
+	bool level = (pm->pm1_status & pm->pm1_enable) || (gpe_status(vm) & pm->gpe0_enable);
 
 	vm_irq(vm, GSI_SCI, level);
 }
@@ -81,7 +88,7 @@ static void pm_write16(struct vm *vm, unsigned reg, uint16_t value)
 		pm->pm1_enable = value & PM1_ENABLE_BITS;
 	else
 		return;
-	sci_update(vm);
+	platform_sci_update(vm);
 }
 
 /* Any byte, word or doubleword of the block: assembled from its 16-bit registers and the timer. */
@@ -127,17 +134,17 @@ static uint64_t gpe_access(void *dev, uint64_t offset, unsigned width, bool writ
 {
 	struct vm *vm = dev;
 	struct pm_state *pm = &vm->state->pm;
-	uint32_t all = pm->gpe0_status | (uint32_t)pm->gpe0_enable << 16;
+	uint32_t all = gpe_status(vm) | (uint32_t)pm->gpe0_enable << 16;
 	unsigned shift = (unsigned)offset * 8;
 	uint32_t mask = width >= 4 ? UINT32_MAX : ((1u << width * 8) - 1) << shift;
 	uint32_t bits = (uint32_t)value << shift & mask;
 
 	if (!write)
 		return all >> shift;
-	pm->gpe0_status &= (uint16_t)~bits;
 	if (mask >> 16)
 		pm->gpe0_enable = (uint16_t)(((all & ~mask) | bits) >> 16);
-	sci_update(vm);
+	hotplug_heard(vm, pm->gpe0_enable & GPE_HOTPLUG);
+	platform_sci_update(vm);
 	return 0;
 }
 
@@ -179,13 +186,13 @@ uint64_t platform_reset_port(struct vm *vm, bool write, uint64_t value)
 void platform_power_button(struct vm *vm)
 {
 	vm->state->pm.pm1_status |= PM1_POWER_BUTTON;
-	sci_update(vm);
+	platform_sci_update(vm);
 }
 
 void platform_reset(struct vm *vm)
 {
 	vm->state->pm = (struct pm_state){0};
-	sci_update(vm);
+	platform_sci_update(vm);
 }
 
 const char *platform_check(const struct pm_state *pm)

@@ -10,9 +10,9 @@
 #include <string.h>
 
 _Static_assert(sizeof(struct vmm_state) == 24 + 12 + 4 + 144 + 8 + PCI_SLOTS * PCI_CONFIG_BYTES +
-						   sizeof(struct virtio_state) + 8 &&
-		       sizeof(struct virtio_device_state) == 768 &&
-		       sizeof(struct vmm_status) == 224,
+						   8 + sizeof(struct virtio_state) + 8 &&
+		       sizeof(struct virtio_device_state) == 856 &&
+		       sizeof(struct vmm_status) == 232,
 	       "a new field needs a rule, another layout another version");
 
 static const char *head_check(const struct vmm_state *s)
@@ -43,7 +43,9 @@ const char *state_check(const struct vmm_state *s)
 	if (!why)
 		why = rtc_check(&s->rtc, booted);
 	if (!why)
-		why = pci_check(&s->pci, booted);
+		why = hotplug_check(&s->hotplug);
+	if (!why)
+		why = pci_check(&s->pci, booted, hotplug_half(&s->hotplug));
 	if (!why && !virtio_state_check(&s->virtio, virtio_why))
 		why = virtio_why;
 	return why;

@@ -53,7 +53,11 @@ struct pci_state {        /* pci.c */
 	uint8_t config[PCI_SLOTS][PCI_CONFIG_BYTES];
 };
 
-#define VIRTIO_QUEUES_MAX 8u                       /* of a device */
+struct hotplug_state {  /* hotplug.c says what it means */
+	uint64_t slots; /* there | up << 16 | down << 32 | ejected << 48, a bit for each slot */
+};
+
+#define VIRTIO_QUEUES_MAX 9u                       /* of a device: a NIC has 4 pairs and one more */
 #define VIRTIO_VECTORS_MAX (VIRTIO_QUEUES_MAX + 1) /* one for the configuration */
 #define VIRTIO_QUEUE_SIZE_MAX 256u
 
@@ -118,6 +122,7 @@ struct vmm_state {
 	struct pm_state pm;
 	struct rtc_state rtc;
 	struct pci_state pci;
+	struct hotplug_state hotplug;
 	struct virtio_state virtio;
 	uint64_t balloon_actual; /* virtio/balloon.c: the register; any 32 bits */
 };

@@ -5,6 +5,7 @@
  */
 #include "ctrl-kernel/vmm/vm.h"
 #include "ctrl-kernel/vmm/boot.h"
+#include "ctrl-kernel/vmm/console_area.h"
 #include "ctrl-kernel/vmm/layout.h"
 #include "ctrl-kernel/vmm/tables.h"
 
@@ -19,6 +20,7 @@
 #define VA_PAGE HV_VA_MAP_LO
 #define VA_CONFIG (VA_PAGE + HV_PAGE_SIZE)
 #define VA_SURVIVOR (VA_CONFIG + VMM_CONFIG_PAGES * HV_PAGE_SIZE)
+#define VA_CONSOLE (VA_SURVIVOR + VMM_SURVIVOR_PAGES * HV_PAGE_SIZE)
 #define VA_IMAGES (VMM_RAM_VA + 0x6000000000ull) /* boot images, while they are copied */
 #define VA_ALIGN 0x200000ull                     /* so that hv can use large pages */
 
@@ -27,9 +29,8 @@ static const struct {
 	void (*attach)(struct vm *vm);
 	void (*reset)(struct vm *vm);
 } devices[] = {
-	{pci_attach, pci_reset},
-	{platform_attach, platform_reset},
-	{rtc_attach, rtc_reset},
+	{hotplug_attach, hotplug_reset},   {pci_attach, pci_reset},
+	{platform_attach, platform_reset}, {rtc_attach, rtc_reset},
 	{virtio_attach, virtio_reset},
 };
 
@@ -97,6 +98,12 @@ void vm_tell(void)
 	(void)hv_vm_notify(vm_handle, HV_NOTIFY_STATUS);
 }
 
+void vm_slots(struct vm *vm, uint32_t slots)
+{
+	the_status->slots = slots;
+	__atomic_store_n(&the_status->slots_seq, vm->slots_seq, __ATOMIC_RELEASE);
+}
+
 static void phase_set(enum vmm_phase phase)
 {
 	the_status->phase = phase;
@@ -112,14 +119,14 @@ static void fail(const char *why)
 /* ---- attach ---- */
 
 /* Maps at most `step` pages a call, fewer where hv says that small frames make it too many for one. */
-static void map(uint32_t mem, uint64_t pages, uint64_t va, uint64_t step, uint32_t prot,
-		const char *what)
+static void map(uint32_t mem, uint64_t from, uint64_t pages, uint64_t va, uint64_t step,
+		uint32_t prot, const char *what)
 {
 	for (uint64_t done = 0, n; done < pages; done += n) {
 		int r;
 
 		n = pages - done < step ? pages - done : step;
-		while ((r = hv_mem_map(mem, done, n, va + done * HV_PAGE_SIZE, prot)) ==
+		while ((r = hv_mem_map(mem, from + done, n, va + done * HV_PAGE_SIZE, prot)) ==
 			       -HVE_LIMIT &&
 		       n > HV_GROW_MAX)
 			n = n / 2 / HV_GROW_MAX * HV_GROW_MAX;
@@ -128,15 +135,32 @@ static void map(uint32_t mem, uint64_t pages, uint64_t va, uint64_t step, uint32
 	}
 }
 
-static void slot_map(unsigned slot, uint64_t pages, uint64_t va, uint32_t prot, const char *what)
+static void slot_map_from(unsigned slot, uint64_t from, uint64_t pages, uint64_t va, uint32_t prot,
+			  const char *what)
 {
 	uint64_t mem;
 	int r = hv_vm_slot(vm_handle, slot, &mem);
 
 	if (r != 0)
 		rt_die("the VM has no %s: %s", what, rt_strerror(r));
-	map((uint32_t)mem, pages, va, HV_MAP_MAX, prot, what);
+	map((uint32_t)mem, from, pages, va, HV_MAP_MAX, prot, what);
 	(void)hv_handle_close((uint32_t)mem); /* the mapping holds it */
+}
+
+static void slot_map(unsigned slot, uint64_t pages, uint64_t va, uint32_t prot, const char *what)
+{
+	slot_map_from(slot, 0, pages, va, prot, what);
+}
+
+void vm_io_map(void)
+{
+	uint64_t pages = the_vm.config->io_pages;
+
+	if (pages > the_vm.io_mapped)
+		slot_map_from(HV_SLOT_IO, the_vm.io_mapped, pages - the_vm.io_mapped,
+			      VMM_IO_VA + the_vm.io_mapped * HV_PAGE_SIZE, HVP_READ | HVP_WRITE,
+			      "I/O area");
+	the_vm.io_mapped = pages;
 }
 
 static void memory_attach(void)
@@ -155,9 +179,12 @@ static void memory_attach(void)
 		rt_die("the configuration has another version than this program");
 	ram = (struct guest){(uint8_t *)VMM_RAM_VA, the_vm.config->ram_bytes};
 	the_vm.ram = &ram;
-	if (the_vm.config->io_pages)
-		slot_map(HV_SLOT_IO, the_vm.config->io_pages, VMM_IO_VA, HVP_READ | HVP_WRITE,
-			 "I/O area");
+	if (the_vm.config->console) {
+		slot_map(HV_SLOT_PORT, CONSOLE_AREA_PAGES, VA_CONSOLE, HVP_READ | HVP_WRITE,
+			 "console");
+		the_vm.console = (struct console_area *)VA_CONSOLE;
+	}
+	vm_io_map();
 	slot_map(HV_SLOT_RAM, ram.bytes / HV_PAGE_SIZE, VMM_RAM_VA, HVP_READ | HVP_WRITE, "RAM");
 }
 
@@ -230,7 +257,7 @@ static struct boot_image image_map(const struct vmm_image *image, uint64_t *va)
 		b.bytes = 0;
 		return b;
 	}
-	map(image->mem, pages, *va, IMAGE_STEP, HVP_READ, "boot image");
+	map(image->mem, 0, pages, *va, IMAGE_STEP, HVP_READ, "boot image");
 	b.data = (const uint8_t *)*va;
 	*va = (*va + pages * HV_PAGE_SIZE + VA_ALIGN - 1) & ~(VA_ALIGN - 1);
 	return b;

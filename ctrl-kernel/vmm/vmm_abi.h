@@ -20,8 +20,11 @@
 #define VMM_SURVIVOR_PAGES 6u /* status page + device state */
 #define VMM_DISKS_MAX 8u
 #define VMM_NICS_MAX 4u
-#define VMM_IO_QUEUES_MAX 4u /* of a disk; pairs of a NIC: fewer, it has one for control too */
-#define VMM_SERIAL_MAX 20u   /* as virtio 1.2, 5.2.6: not terminated when full */
+#define VMM_DISK_SLOT 4u            /* on PCI bus 0, of disks[0]; the others follow */
+#define VMM_NIC_SLOT 12u            /* of nics[0] */
+#define VMM_SLOTS_HOT 0xfff0u       /* bits of the slots in which something may come and go */
+#define VMM_IO_QUEUES_MAX 4u        /* of a disk; pairs of a NIC */
+#define VMM_SERIAL_MAX 20u          /* as virtio 1.2, 5.2.6: not terminated when full */
 #define VMM_RAM_VA 0x10000000000ull /* the vmm maps the RAM object here, linear */
 #define VMM_IO_VA 0x8000000000ull   /* and the I/O area (io_area.h) here */
 
@@ -48,7 +51,13 @@ enum vmm_disk_flags {
 	VMM_DISK_CD = 4,          /* a medium that can be changed; bytes 0: none in it */
 };
 
-/* What ctrl changes while the VM runs it publishes by `changes`, its last store. */
+/*
+ * What ctrl changes while the VM runs it publishes by `changes`, its last store.
+ *
+ * Disks and NICs come and go while the VM runs: ctrl fills in the rest, then `present`, then raises slots_seq and posts
+ * VMM_EVENT_IO; the vmm puts a device into the slot. To take it out it clears `present`. Status: slots, slots_seq say what
+ * has come of it: only then may its part of the I/O area be used for something else. `queues`, `pairs` and `area` stay.
+ */
 struct vmm_disk {
 	uint32_t present;
 	uint32_t flags;  /* enum vmm_disk_flags */
@@ -101,7 +110,9 @@ struct vmm_config {
 	uint32_t command_seq;      /* ctrl raises it after writing command */
 	uint32_t command;          /* enum vmm_command, and a seed */
 	uint32_t io_pages;         /* of the I/O area, whose first page is the balloon's */
-	uint32_t reserved;
+	uint32_t slots_seq;        /* from 1; raised after a change of present, or of unplug */
+	uint32_t unplug;  /* slots that the guest is asked to eject, and may; else it may not */
+	uint32_t console; /* 1: the VM has a virtio console (console_area.h) */
 	uint32_t balloon_pages; /* 4 KiB, that the guest is to give back */
 	uint32_t balloon_changes;
 	struct vmm_disk disks[VMM_DISKS_MAX];
@@ -118,6 +129,8 @@ enum vmm_phase {
 	VMM_BAD_STATE = 4 /* what the instance before left cannot be used */
 };
 
+#define VMM_SLOTS_HEARD 0x80000000u /* the guest handles the event of hot-plug */
+
 struct vmm_status {
 	uint32_t version;
 	uint32_t phase;      /* enum vmm_phase; FAILED, BAD_STATE: text says why */
@@ -126,6 +139,8 @@ struct vmm_status {
 	uint32_t boot_kind;  /* 1 bzImage, 2 PVH, 3 multiboot1 */
 	uint32_t quiet;      /* command_seq of the VMM_CMD_QUIET in force, 0: none */
 	uint64_t started_ns; /* monotonic: first VM_CONTROL START */
+	uint32_t slots;      /* of VMM_SLOTS_HOT: those that have a device; VMM_SLOTS_HEARD */
+	uint32_t slots_seq;  /* of the configuration that this follows */
 	char text[192];
 };
 

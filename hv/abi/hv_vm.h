@@ -54,6 +54,7 @@ enum hv_vm_slot {
 	HV_SLOT_SURVIVOR = 3, /* the vmm's device state */
 	HV_SLOT_CONFIG = 4,   /* the control kernel's description of the VM */
 	HV_SLOT_IO = 5,       /* requests of its devices to the control kernel */
+	HV_SLOT_PORT = 6,     /* a console of its vmm and the control kernel */
 	HV_SLOTS = 8,
 };
 

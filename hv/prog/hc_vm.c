@@ -140,6 +140,7 @@ static uint32_t slot_rights(struct prog *p, uint64_t slot)
 		[HV_SLOT_PAGE] = HVR_READ | HVR_WRITE, [HV_SLOT_CONSOLE] = HVR_READ,
 		[HV_SLOT_RAM] = HVR_READ | HVR_WRITE,  [HV_SLOT_SURVIVOR] = HVR_READ | HVR_WRITE,
 		[HV_SLOT_CONFIG] = HVR_READ,           [HV_SLOT_IO] = HVR_READ | HVR_WRITE,
+		[HV_SLOT_PORT] = HVR_READ | HVR_WRITE,
 	};
 
 	if (handle_rights(p, arg0(p)) & HVR_OWN)

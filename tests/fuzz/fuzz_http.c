@@ -3,7 +3,7 @@
  * Fuzz target: a client that sends anything, in pieces of any size, at any pace, to the real routes over a fake
  * hypervisor. The first byte of each record says how long the piece is (0: time passes, or a turn of the loop).
  */
-// SRC: ctrl-kernel/api/lasting_api.c
+// SRC: ctrl-kernel/api/lasting_api.c ctrl-kernel/api/kept.c
 // SRC: ctrl-kernel/ops/lasting.c
 // SRC: ctrl-kernel/ops/image_store.c
 // SRC: ctrl-kernel/ops/autostart.c
@@ -14,6 +14,7 @@
 // SRC: ctrl-kernel/backend/vmio.c
 // SRC: ctrl-kernel/ops/vmdisks.c
 // SRC: ctrl-kernel/api/vmdisk_api.c
+// SRC: ctrl-kernel/api/hotplug_api.c
 // SRC: ctrl-kernel/api/vmmem_api.c
 // SRC: ctrl-kernel/rt/hex.c
 // SRC: ctrl-kernel/ops/devices.c net/ipaddr.c
@@ -24,8 +25,10 @@
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
+// SRC: ctrl-kernel/ops/hvc.c
 // SRC: ctrl-kernel/ops/mirror.c
 // SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/hotplug.c
 // SRC: ctrl-kernel/ops/jobs.c
 // SRC: ctrl-kernel/ops/save.c
 // SRC: ctrl-kernel/ops/saved.c

@@ -19,7 +19,8 @@
 #include "ctrl-kernel/vmm/io_area.h"
 
 #define RAM 0x4000u
-#define AREA (2 * IO_NIC_PAGES * 4096)
+#define PAIRS 2u
+#define AREA (2 * PAIRS * IO_NIC_PAGES * 4096)
 
 struct vmio {
 	int unused;
@@ -79,6 +80,12 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 	attached = d;
 }
 
+void vmio_remove(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = NULL;
+	d->ops->detach(d);
+}
+
 void vmio_tell(struct vmio *io)
 {
 }
@@ -120,7 +127,7 @@ static void start(void)
 	area = calloc(1, AREA);
 	switch_init(&sw, 1);
 	wire = (struct switch_port){.ops = &ops, .config = {.floods = true, .learn = 8}};
-	n = netdev_make(&the_io, 0, &c);
+	n = netdev_make(&the_io, 0, PAIRS, &c);
 	if (switch_plug(&sw, &wire) != SWITCH_OK || switch_plug(&sw, netdev_port(n)) != SWITCH_OK)
 		abort();
 	wire.up = true;
@@ -147,7 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (where & 0x800000)
 			memcpy(ram + where % (RAM - 4), data + 3, 4);
 		else /* mostly the heads of the queues and their first records */
-			memcpy(area + (where & 0x400000 ? IO_NIC_PAGES * 4096 : 0) + where % 0x2000,
+			memcpy(area + (where >> 21 & 3) * IO_NIC_PAGES * 4096 + where % 0x2000,
 			       data + 3, 4);
 		if (data[7] & 1)
 			attached->ops->look(attached);

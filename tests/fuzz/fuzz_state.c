@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/vmm/state.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/bus.c
 // SRC: ctrl-kernel/vmm/pci.c
 // SRC: ctrl-kernel/vmm/platform.c
@@ -21,13 +22,10 @@ static const struct {
 	uint64_t base;
 	unsigned len;
 } ranges[] = {
-	{HV_SPACE_PIO, 0x70, 2},
-	{HV_SPACE_PIO, 0x71, 1},
-	{HV_SPACE_PIO, 0xcf8, 8},
-	{HV_SPACE_PIO, 0x600, 12},
-	{HV_SPACE_PIO, 0x620, 4},
-	{HV_SPACE_PIO, 0x92, 1},
-	{HV_SPACE_MMIO, HV_GPA_ECAM, 1 << 20},
+	{HV_SPACE_PIO, 0x70, 2},  {HV_SPACE_PIO, 0x71, 1},
+	{HV_SPACE_PIO, 0xcf8, 8}, {HV_SPACE_PIO, 0x600, 12},
+	{HV_SPACE_PIO, 0x620, 4}, {HV_SPACE_PIO, 0x640, 12},
+	{HV_SPACE_PIO, 0x92, 1},  {HV_SPACE_MMIO, HV_GPA_ECAM, 1 << 20},
 };
 
 static bool taken(const struct vmm_state *state)

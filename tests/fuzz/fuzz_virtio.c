@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
+// SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
 // SRC: ctrl-kernel/vmm/virtio/net.c
@@ -17,8 +19,8 @@
 /*
  * Any accesses to a virtio device's registers and configuration, with any rings in memory, and new instances in between. The
  * driver has done its part at the begin, so that a few bytes reach the queue. After each step: what the next instance
- * would find is in order, and a turn is bounded. The first byte chooses the device: the generator, or a disk whose requests a
- * control kernel carries out, or says so.
+ * would find is in order, and a turn is bounded. The first byte chooses the device: the generator, a disk whose requests a
+ * control kernel carries out, or says so, or a console.
  */
 #include <stdio.h>
 #include <stdarg.h>
@@ -108,6 +110,32 @@ static void ctrl_works(struct input *in)
 	virtio_io();
 }
 
+/* What is typed, and rings as no instance leaves them. */
+static void console_works(struct input *in)
+{
+	struct console_area *a = &kept->console;
+
+	a->in_head += take(in, 2) % CONSOLE_IN;
+	if (take(in, 1) == 0)
+		a->in_tail = take(in, 8);
+	if (take(in, 1) == 0)
+		a->out_mark = take(in, 8);
+	virtio_io();
+}
+
+/* The console's other queue, with the same rings. */
+static void second_queue(void)
+{
+	wr(Q_SELECT, 2, 1);
+	wr(Q_SIZE, 2, QSIZE);
+	wr(Q_DESC, 4, DESC);
+	wr(Q_DRIVER, 4, AVAIL);
+	wr(Q_DEVICE, 4, USED);
+	wr(Q_VECTOR, 2, 1);
+	wr(Q_ENABLE, 2, 1);
+	wr(Q_SELECT, 2, 0);
+}
+
 static void step(struct input *in)
 {
 	uint8_t what = (uint8_t)take(in, 1);
@@ -129,7 +157,7 @@ static void step(struct input *in)
 		memory(in);
 		break;
 	case RING:
-		ring();
+		virtio_doorbells((slot == 3 ? 3ull : 1ull) << VIRTIO_BELL(SLOT));
 		break;
 	case CHAIN:
 		chain(in);
@@ -141,20 +169,26 @@ static void step(struct input *in)
 		break;
 	case TURN:
 		turn();
-		if (write)
+		if (write && slot == 3)
+			console_works(in);
+		else if (write)
 			ctrl_works(in);
 		break;
 	case STATUS_AGAIN:
 		driver_start(take(in, 1) << 28, write);
+		if (slot == 3)
+			second_queue();
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const unsigned slots[] = {1, 2, 3, 4};
 	struct input in = {data, size};
 	char why[VIRTIO_WHY_MAX];
 
-	slot = (unsigned[]){1, 4, 2, 4}[take(&in, 1) & 3];
+	slot = slots[take(&in, 1) & 3];
+	config.console = 1;
 	timer = NULL;
 	config.disks[0] = (struct vmm_disk){.present = 1,
 					    .queues = 1,
@@ -165,6 +199,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					    .discard_max = 1 << 20};
 	power_on();
 	driver_start(take(&in, 1) << 28, true);
+	if (slot == 3)
+		second_queue();
 	for (unsigned n = 0; in.left && n < 400; n++) {
 		uint16_t used = (uint16_t)(kept->state.virtio.device[SLOT].queue[0].log >> 16);
 		uint32_t status = kept->state.virtio.device[SLOT].status;
@@ -176,7 +212,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					 used) <= 2 * VIRTIO_TURN ||
 			      !(kept->state.virtio.device[SLOT].queue[0].log >> 16 & 0xffff));
 		check(kept->state.virtio.device[SLOT].mapped == 0 ||
-		      n_claims == (SLOT == 2 ? 5 : 2)); /* registers, and a bell for each queue */
+		      n_claims == (slot == 2   ? 5
+				   : slot == 3 ? 3
+					       : 2)); /* registers, and a bell for each queue */
 	}
 	return 0;
 }

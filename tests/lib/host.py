@@ -80,16 +80,16 @@ class Api:
             raise Problem(status, body)
         return json.loads(body)
 
-    def console(self, vm, since=0):
-        status, headers, data = self.raw("GET", f"/v1/vms/{vm}/console?since={since}")
+    def console(self, vm, since=0, port="ttyS0"):
+        status, headers, data = self.raw("GET", f"/v1/vms/{vm}/console?since={since}&port={port}")
         if status != 200:
             raise Problem(status, data)
         return data, int({k.lower(): v for k, v in headers.items()}["socle-console-next"])
 
-    def wait_console(self, vm, text, timeout=60, since=0):
+    def wait_console(self, vm, text, timeout=60, since=0, port="ttyS0"):
         seen, deadline = b"", time.monotonic() + timeout
         while time.monotonic() < deadline:
-            data, since = self.console(vm, since)
+            data, since = self.console(vm, since, port)
             seen += data
             if text.encode() in seen:
                 return seen.decode(errors="replace")
@@ -100,14 +100,14 @@ class Api:
         self.upload("vmlinuz", KERNEL)
         self.upload("initrd", INITRD)
 
-    def start_linux(self, spec, timeout=90):
+    def start_linux(self, spec, timeout=90, port="ttyS0"):
         """Defines and starts it, waits for its userspace -> what that says of itself, the whole line."""
         assert self.post("/v1/vms", spec)["state"] == "defined"
         self.post(f"/v1/vms/{spec['name']}/actions/start")
-        text = self.wait_console(spec["name"], UP, timeout)
+        text = self.wait_console(spec["name"], UP, timeout, port=port)
         while "\n" not in text.split(UP, 1)[1]:
             time.sleep(0.05)
-            text = self.console(spec["name"])[0].decode(errors="replace")
+            text = self.console(spec["name"], port=port)[0].decode(errors="replace")
         return text.split(UP, 1)[1].split("\n")[0]
 
     def wait_state(self, vm, state, timeout=30):

@@ -18,18 +18,18 @@ def spec(name, networks, **changes):
 class Guest:
     """A Linux guest's shell. sh() waits, begin() does not: wait() gets the rest."""
 
-    def __init__(self, api, name, networks, timeout=120, **changes):
-        self.api, self.name = api, name
-        api.start_linux(spec(name, networks, **changes), timeout)
+    def __init__(self, api, name, networks, timeout=120, port="ttyS0", **changes):
+        self.api, self.name, self.port = api, name, port
+        api.start_linux(spec(name, networks, **changes), timeout, port)
         self.sh("stty -echo; PS1=; echo")
 
     def begin(self, command):
         mark = f"={next(_count)}="
-        _, position = self.api.console(self.name)
+        _, position = self.api.console(self.name, port=self.port)
         # The shell joins the two halves: the echo of the line is no answer.
         line = f"{command}; echo '{mark[0]}''{mark[1:]}'$?@\n"
         for at in range(0, len(line), 200):
-            self.api.raw("POST", f"/v1/vms/{self.name}/console", line[at:at + 200].encode())
+            self.api.raw("POST", f"/v1/vms/{self.name}/console?port={self.port}", line[at:at + 200].encode())
         return mark, position
 
     def wait(self, begun, timeout=30):
@@ -37,7 +37,7 @@ class Guest:
         mark, position = begun
         deadline, seen = time.monotonic() + timeout, ""
         while True:
-            data, position = self.api.console(self.name, position)
+            data, position = self.api.console(self.name, position, self.port)
             seen += data.decode(errors="replace").replace("\r", "")
             m = re.search(re.escape(mark) + r"(\d+)@", seen)
             if m:

@@ -144,14 +144,53 @@ def test_modules_beside(tmp_path):
         assert h.api.get("/v1/vms/a")["weight"] == 100
         assert h.api.get("/v1/vms/b")["state"] == "defined"
         assert any("already" in n["detail"] and "kept" in n["detail"] for n in h.api.get("/v1/host")["configuration_errors"])
+        kept = h.api.get("/v1/host/configuration/kept")["items"]
+        assert [(k["kind"], k["value"]["vm"]["name"], k["value"]["vm"]["weight"]) for k in kept] == [("vm", "a", 3)]
+        assert "already" in kept[0]["detail"]
         h.api.delete("/v1/vms/b")
         h.api.post("/v1/host/control/restart")
         h.serial.wait(r"instance 2: took over[\s\S]*management ready", 20)
         wait_configuration(h.api, "lasting")
+        assert h.api.get(f"/v1/host/configuration/kept/{kept[0]['id']}") == {**kept[0], "detail": None}
         h.kill()
     with machine(disk) as h:
         wait_configuration(h.ready().api, "lasting")
         assert {vm["name"]: vm["weight"] for vm in h.api.get("/v1/vms")["items"]} == {"a": 3}
+        assert h.api.get("/v1/host/configuration/kept") == {"items": []}
+
+
+def test_dropped(tmp_path):
+    """What cannot be used is shown, and dropped for good when that is asked for: each by itself."""
+    disk, kept = tmp_path / "disk", "/v1/host/configuration/kept"
+    taken = [spec(name) for name in "ab"]
+    files = modules((GUEST, "soak"), (config_file(tmp_path, taken), "socle.json"))
+    with machine(disk) as h:
+        make_pool(h.ready().api)
+        h.api.upload("soak", GUEST)
+        for name in "abc":
+            h.api.post("/v1/vms", spec(name, weight=3))
+        h.kill()
+    with machine(disk, modules=files) as h:
+        wait_configuration(h.ready().api, "lasting")
+        a, b = h.api.get(kept)["items"]
+        assert a["value"]["vm"]["name"] == "a" and a["id"] != b["id"]
+        h.api.delete(f"{kept}/{a['id']}")
+        h.kill()  # it was answered: it is on the disk
+    with machine(disk, modules=files) as h:
+        wait_configuration(h.ready().api, "lasting")
+        assert h.api.get(kept)["items"] == [b]
+        with pytest.raises(Problem) as e:
+            h.api.delete(f"{kept}/{a['id']}")
+        assert e.value.status == 404
+        h.api.post("/v1/host/control/restart")
+        h.serial.wait(r"instance 2: took over[\s\S]*management ready", 20)
+        wait_configuration(h.api, "lasting")
+        h.api.delete(f"{kept}/{b['id']}")
+        assert h.api.get(kept) == {"items": []}
+        h.kill()
+    with machine(disk) as h:
+        wait_configuration(h.ready().api, "lasting")
+        assert {vm["name"]: vm["weight"] for vm in h.api.get("/v1/vms")["items"]} == {"c": 3}
 
 
 class Model:

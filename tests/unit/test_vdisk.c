@@ -72,6 +72,7 @@ static void submit(unsigned q, unsigned i, uint32_t op, uint64_t offset, uint32_
 {
 	record(q, i, op, offset, bytes);
 	toggle(q, i);
+	queue_at(q)->asked[queue_at(q)->asked_tail++ % IO_ENTRIES_MAX] = (uint16_t)i;
 }
 
 static bool is_done(unsigned q, unsigned i)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
+// SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
 // SRC: ctrl-kernel/vmm/virtio/net.c
@@ -21,6 +23,7 @@
 #include <stdio.h>
 
 #include "tests/unit/virtio_deaths.h"
+#include "ctrl-kernel/vmm/layout.h"
 
 static void next_instance(void)
 {
@@ -242,10 +245,122 @@ static void test_death_in_batch(void **state)
 	assert_true(none > 3 && all > 3);
 }
 
+/* ---- a disk that comes and goes ---- */
+
+enum { DISK_ECAM = HV_GPA_ECAM + (VMM_DISK_SLOT << 15) };
+
+static uint32_t disk_id(void)
+{
+	return (uint32_t)access_new(HV_MMIO_READ, DISK_ECAM, 4, 0);
+}
+
+static void disk_set(uint32_t present)
+{
+	config.disks[0] = (struct vmm_disk){
+		.present = present, .queues = 1, .bytes = 4096, .sector_bytes = 512};
+	config.slots_seq++;
+}
+
+static void follow(void)
+{
+	hotplug_sync(&vm);
+}
+
+static void state_good(void)
+{
+	char why[VIRTIO_WHY_MAX];
+
+	assert_null(hotplug_check(&kept->state.hotplug));
+	assert_null(pci_check(&kept->state.pci, true, hotplug_half(&kept->state.hotplug)));
+	assert_true(virtio_state_check(&kept->state.virtio, why));
+}
+
+static void next_follows(void)
+{
+	instance();
+	state_good();
+	virtio_resume(&vm);
+	follow();
+	state_good();
+}
+
+static void test_death_in_plug(void **state)
+{
+	bool died = true;
+	long n = 0;
+
+	(void)state;
+	for (; died; n++) {
+		memset(&config, 0, sizeof(config));
+		power_on();
+		assert_int_equal(disk_id(), UINT32_MAX);
+		disk_set(1);
+		died = dies_at(n, follow);
+		if (died)
+			next_follows();
+		assert_int_equal(disk_id(), 0x10421af4);
+		assert_int_equal(slots_told, 1 << VMM_DISK_SLOT);
+		assert_true(sci);
+		assert_int_equal(kept->state.virtio.device[VMM_DISK_SLOT].status, 0);
+	}
+	assert_true(n > 20);
+}
+
+static void eject_write(void)
+{
+	access_new(HV_PIO_WRITE, PORT_HOTPLUG + 8, 4, 1u << VMM_DISK_SLOT);
+}
+
+/* In use by its driver, and ejected by the guest, or taken away. */
+static void unplug_dies(bool eject)
+{
+	bool died = true;
+	long n = 0;
+
+	for (; died; n++) {
+		unsigned before;
+
+		memset(&config, 0, sizeof(config));
+		power_on();
+		before = n_claims;
+		disk_set(1);
+		follow();
+		access_new(HV_MMIO_WRITE, DISK_ECAM + PCI_COMMAND, 2, 6);
+		assert_true(n_claims > before);
+		access_new(HV_MMIO_WRITE, PCI_WINDOW + VMM_DISK_SLOT * 0x4000 + STATUS, 1, 3);
+		if (eject)
+			config.unplug = 1u << VMM_DISK_SLOT;
+		else
+			config.disks[0].present = 0;
+		config.slots_seq++;
+		if (eject)
+			follow();
+		died = dies_at(n, eject ? eject_write : follow);
+		if (died)
+			next_follows();
+		if (died && eject)
+			eject_write(); /* it has not been answered: once more */
+		assert_int_equal(disk_id(), UINT32_MAX);
+		assert_int_equal(slots_told, 0);
+		assert_int_equal(n_claims, before);
+		assert_int_equal(kept->state.virtio.device[VMM_DISK_SLOT].mapped, 0);
+	}
+	assert_true(n > 20);
+}
+
+static void test_death_in_unplug(void **state)
+{
+	(void)state;
+	unplug_dies(false);
+	unplug_dies(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_in_batch),
+		cmocka_unit_test(test_death_in_plug),
+		cmocka_unit_test(test_death_in_unplug),
 		cmocka_unit_test(test_death_in_requests),
 		cmocka_unit_test(test_death_in_take_over),
 		cmocka_unit_test(test_death_in_registers),

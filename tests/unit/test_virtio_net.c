@@ -4,10 +4,12 @@
  * by hand, and the deaths of both programs in between.
  */
 // SRC: ctrl-kernel/vmm/virtio/virtio.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
+// SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
 // SRC: ctrl-kernel/vmm/virtio/net.c
@@ -27,6 +29,7 @@
 // SRC: net/switch.c
 #include <stdio.h>
 
+#define AREA_PAGES (4 * IO_NIC_PAGES) /* two pairs */
 #include "tests/unit/virtio_fakes.h"
 
 #include "ctrl-kernel/backend/netdev.h"
@@ -34,7 +37,7 @@
 
 enum { NIC_BAR = PCI_WINDOW + SLOT_NICS * 0x4000 };
 enum { RINGS = 0x4000, RING_STEP = 0x1000, BUFFER_AT = 0xa000, TX_AT = 0x1e000, N = 16 };
-enum { F_CSUM = 1, F_GUEST_CSUM = 2, F_MRG = 1 << 15, F_CTRL = 1 << 17 | 1 << 18 };
+enum { F_CSUM = 1, F_GUEST_CSUM = 2, F_MRG = 1 << 15, F_CTRL = 1 << 17 | 1 << 18, F_MQ = 1 << 22 };
 
 /* ---- what the control kernel has: memory, events, a switch with another port ---- */
 
@@ -74,6 +77,12 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 	attached = d;
 }
 
+void vmio_remove(struct vmio *io, struct vmio_dev *d)
+{
+	d->io = NULL;
+	d->ops->detach(d);
+}
+
 void vmio_tell(struct vmio *io)
 {
 	n_events++;
@@ -109,7 +118,7 @@ static void ctrl_starts(void)
 	static const struct switch_port_config c = {
 		.has_mac = true, .mac = {2, 0, 0, 0, 0, 1}, .learn = 4};
 
-	dev = netdev_make(&the_io, 1, &c);
+	dev = netdev_make(&the_io, 1, config.nics[0].pairs, &c);
 	assert_non_null(dev);
 	assert_int_equal(switch_plug(&sw, netdev_port(dev)), SWITCH_OK);
 	netdev_link(dev, true);
@@ -168,9 +177,13 @@ static void ring_on(unsigned q)
 	nic_wr(COMMON_QUEUE_ENABLE, 2, 1);
 }
 
+static unsigned n_queues, control_at; /* the driver's */
+
 static void driver(uint64_t features)
 {
-	memset(kept->ram + RINGS, 0, 9 * 0x400);
+	n_queues = features & F_MQ ? 5 : 3;
+	control_at = n_queues - 1;
+	memset(kept->ram + RINGS, 0, 15 * 0x400);
 	access_new(HV_MMIO_WRITE, HV_GPA_ECAM + (SLOT_NICS << 15) + PCI_COMMAND, 2,
 		   PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	nic_wr(COMMON_STATUS, 1, 0);
@@ -182,7 +195,7 @@ static void driver(uint64_t features)
 	}
 	nic_wr(COMMON_STATUS, 1, 11);
 	assert_int_equal(nic_rd(COMMON_STATUS, 1), 11);
-	for (unsigned q = 0; q < 3; q++)
+	for (unsigned q = 0; q < n_queues; q++)
 		ring_on(q);
 	nic_wr(COMMON_STATUS, 1, 15);
 }
@@ -209,7 +222,7 @@ static void give(unsigned q, unsigned head)
 
 static void bell(unsigned q)
 {
-	virtio_doorbells(1ull << (VIRTIO_BELL(SLOT_NICS) + q));
+	virtio_doorbells(1ull << (VIRTIO_BELL(SLOT_NICS) + q % VIRTIO_BELLS));
 }
 
 static uint16_t used(unsigned q)
@@ -230,16 +243,21 @@ static struct entry used_entry(unsigned q, unsigned i)
 }
 
 /* Receive buffers of `bytes` each. */
-static void give_buffers(unsigned n, uint32_t bytes)
+static void give_buffers_to(unsigned q, unsigned n, uint32_t bytes)
 {
 	for (unsigned i = 0; i < n; i++) {
-		desc(0, i, BUFFER_AT + i * bytes, bytes, VRING_WRITE, 0);
-		give(0, i);
+		desc(q, i, BUFFER_AT + (i + q * n) * bytes, bytes, VRING_WRITE, 0);
+		give(q, i);
 	}
-	bell(0);
+	bell(q);
 }
 
-static void send_one(uint32_t bytes, uint8_t seed)
+static void give_buffers(unsigned n, uint32_t bytes)
+{
+	give_buffers_to(0, n, bytes);
+}
+
+static void send_by(unsigned q, uint32_t bytes, uint8_t seed)
 {
 	uint8_t *at = kept->ram + TX_AT;
 
@@ -247,10 +265,15 @@ static void send_one(uint32_t bytes, uint8_t seed)
 	memcpy(at + 12, (uint8_t[]){2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x12, 0x34}, 14);
 	for (uint32_t i = 14; i < bytes; i++)
 		at[12 + i] = (uint8_t)(i + seed);
-	desc(1, 0, TX_AT, 12, VRING_NEXT, 1);
-	desc(1, 1, TX_AT + 12, bytes, 0, 0);
-	give(1, 0);
-	bell(1);
+	desc(q, 0, TX_AT, 12, VRING_NEXT, 1);
+	desc(q, 1, TX_AT + 12, bytes, 0, 0);
+	give(q, 0);
+	bell(q);
+}
+
+static void send_one(uint32_t bytes, uint8_t seed)
+{
+	send_by(1, bytes, seed);
 }
 
 /* A frame from the wire. */
@@ -432,18 +455,31 @@ static void test_lies(void **state)
 	assert_int_equal(netdev_port(dev)->counters.tx_malformed, 4);
 }
 
+static uint8_t command_of(uint8_t class, uint8_t cmd, const void *value, unsigned bytes)
+{
+	unsigned q = control_at;
+	uint16_t before = used(q);
+
+	memcpy(kept->ram + TX_AT, (uint8_t[]){class, cmd}, 2);
+	memcpy(kept->ram + TX_AT + 2, value, bytes);
+	kept->ram[TX_AT + 8] = 0xee;
+	desc(q, 0, TX_AT, 2, VRING_NEXT, 1);
+	desc(q, 1, TX_AT + 2, bytes, VRING_NEXT, 2);
+	desc(q, 2, TX_AT + 8, 1, VRING_WRITE, 0);
+	give(q, 0);
+	bell(q);
+	assert_int_equal(used(q), before + 1);
+	return kept->ram[TX_AT + 8];
+}
+
 static uint8_t command(uint8_t class, uint8_t cmd, uint8_t value)
 {
-	uint16_t before = used(2);
+	return command_of(class, cmd, &value, 1);
+}
 
-	memcpy(kept->ram + TX_AT, (uint8_t[]){class, cmd, value, 0xee}, 4);
-	desc(2, 0, TX_AT, 2, VRING_NEXT, 1);
-	desc(2, 1, TX_AT + 2, 1, VRING_NEXT, 2);
-	desc(2, 2, TX_AT + 3, 1, VRING_WRITE, 0);
-	give(2, 0);
-	bell(2);
-	assert_int_equal(used(2), before + 1);
-	return kept->ram[TX_AT + 3];
+static uint8_t pairs_set(uint16_t pairs)
+{
+	return command_of(4, 0, &pairs, 2);
 }
 
 static void test_control(void **state)
@@ -463,6 +499,111 @@ static void test_control(void **state)
 	assert_int_equal(command(0, 1, 1), 0);
 	assert_int_equal(command(0, 7, 1), 1);
 	assert_int_equal(command(9, 0, 1), 1);
+}
+
+/* ---- several pairs ---- */
+
+/* A UDP packet of a flow by its port. */
+static void arrive_flow(uint8_t port)
+{
+	uint8_t frame[60] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0, 0x45, 0, 0, 46};
+	struct nic_seg seg = {frame, sizeof(frame)};
+	struct packet p;
+
+	frame[23] = 17;
+	frame[35] = port;
+	assert_true(packet_make(&p, &seg, 1, NULL));
+	(void)switch_input(&wire, &p, now);
+}
+
+static void with_pairs(unsigned n)
+{
+	ctrl_dies();
+	config.nics[0].pairs = n;
+	config.io_pages = n * 2 * IO_NIC_PAGES;
+	power_on();
+	ctrl_starts();
+}
+
+static void test_pairs(void **state)
+{
+	unsigned by[2] = {0};
+
+	(void)state;
+	with_pairs(2);
+	driver(F_MRG | F_CTRL | F_MQ);
+	assert_int_equal(nic_rd(0x208, 2), 2);
+	give_buffers_to(0, N, 128);
+	give_buffers_to(2, N, 128);
+	settle();
+	for (uint8_t port = 0; port < 4; port++)
+		arrive_flow(port);
+	settle();
+	assert_int_equal(used(0), 4); /* until it asks for more */
+	assert_int_equal(used(2), 0);
+	assert_int_equal(pairs_set(0), 1);
+	assert_int_equal(pairs_set(3), 1);
+	assert_int_equal(command(4, 0, 2), 1); /* half a number */
+	assert_int_equal(pairs_set(2), 0);
+	settle();
+	for (uint8_t port = 0; port < 8; port++)
+		arrive_flow(port);
+	settle();
+	by[0] = used(0) - 4u;
+	by[1] = used(2);
+	assert_int_equal(by[0] + by[1], 8);
+	assert_true(by[0] && by[1]);
+	/* Either transmits. Who comes after a death knows how many there are; a flow keeps its queue. */
+	send_by(3, 60, 1);
+	settle();
+	send_by(1, 60, 2);
+	vmm_dies();
+	ctrl_dies();
+	ctrl_starts();
+	settle();
+	assert_int_equal(n_out, 2);
+	assert_int_equal(used(3), 1);
+	assert_int_equal(used(1), 1);
+	for (uint8_t port = 0; port < 8; port++)
+		arrive_flow(port);
+	settle();
+	assert_int_equal(used(0), 4 + 2 * by[0]);
+	assert_int_equal(used(2), 2 * by[1]);
+	/* After a reset it is one again, and then all buffers are back. */
+	nic_wr(COMMON_STATUS, 1, 0);
+	settle();
+	assert_int_equal(nic_rd(COMMON_STATUS, 1), 0);
+	driver(F_MRG | F_CTRL | F_MQ);
+	give_buffers_to(0, N, 128);
+	settle();
+	for (uint8_t port = 0; port < 8; port++)
+		arrive_flow(port);
+	settle();
+	assert_int_equal(used(0), 8);
+}
+
+/* A driver that does not know of it has its control queue behind the first pair. */
+static void test_pairs_unknown(void **state)
+{
+	(void)state;
+	with_pairs(2);
+	driver(F_MRG | F_CTRL);
+	ring_on(4);
+	give_buffers(4, 512);
+	assert_int_equal(command(0, 0, 1), 0);
+	assert_int_equal(pairs_set(2), 1);
+	desc(4, 0, TX_AT, 2, 0, 0);
+	give(4, 0);
+	bell(4);
+	settle();
+	assert_int_equal(used(4), 0);
+	arrive(100, 3);
+	settle();
+	assert_int_equal(used(0), 1);
+	expect_frame(0, 100, 3, 512);
+	send_one(60, 1);
+	settle();
+	assert_int_equal(n_out, 1);
 }
 
 static void test_link_and_hold(void **state)
@@ -610,13 +751,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_config),       T(test_sends),
-		T(test_receives),     T(test_merges),
-		T(test_small_buffer), T(test_lies),
-		T(test_control),      T(test_link_and_hold),
-		T(test_reset),        T(test_reset_and_deaths),
-		T(test_deaths),       T(test_half_a_frame),
-		T(test_turns),
+		T(test_config),        T(test_sends),        T(test_receives),
+		T(test_merges),        T(test_small_buffer), T(test_lies),
+		T(test_control),       T(test_pairs),        T(test_pairs_unknown),
+		T(test_link_and_hold), T(test_reset),        T(test_reset_and_deaths),
+		T(test_deaths),        T(test_half_a_frame), T(test_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,10 @@
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
+// SRC: ctrl-kernel/ops/hvc.c
 // SRC: ctrl-kernel/ops/mirror.c
 // SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/hotplug.c
 // SRC: ctrl-kernel/ops/jobs.c
 // SRC: ctrl-kernel/ops/save.c
 // SRC: ctrl-kernel/ops/saved.c

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/vmm/vm.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/park.c
 // SRC: ctrl-kernel/vmm/state.c
 // SRC: ctrl-kernel/vmm/bus.c
@@ -19,6 +20,7 @@
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
 // SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
+// SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
 // SRC: ctrl-kernel/vmm/virtio/io.c
 // SRC: ctrl-kernel/vmm/virtio/net.c
@@ -298,7 +300,7 @@ static void test_cold_start(void **state)
 	assert_true(the_status->started_ns > 0);
 	assert_int_equal(the_vm.state->boot, BOOT_DONE);
 	assert_int_equal(posts, 1);
-	assert_int_equal(n_claims, 7);
+	assert_int_equal(n_claims, 8);
 	assert_memory_equal((uint8_t *)VMM_RAM_VA + 0x200000, kernel, IMAGE);
 	assert_memory_equal((uint8_t *)VMM_RAM_VA + 0xe0000, "RSD PTR ", 8);
 	for (unsigned i = 0; i < n_maps; i++) /* the image is not mapped any more */
@@ -375,7 +377,7 @@ static void test_new_instance(void **state)
 	instance_start(2);
 	assert_string_equal(trace, ""); /* the guest runs on: nothing is set or started */
 	assert_int_equal(the_status->phase, VMM_RUNNING);
-	assert_int_equal(n_claims, 7);
+	assert_int_equal(n_claims, 8);
 	scan();
 	assert_string_equal(trace, "resume(0,3,0xab) ");
 }

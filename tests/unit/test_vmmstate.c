@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: ctrl-kernel/vmm/state.c
+// SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/bus.c
 // SRC: ctrl-kernel/vmm/pci.c
 // SRC: ctrl-kernel/vmm/platform.c
@@ -88,6 +89,15 @@ static const struct rule {
 	{AT(pci.address), 1, "PCI address"},
 	{AT(pci.address), 0x40000000, "PCI address"},
 	{AT(pci.reserved), 1, "PCI address"},
+	{AT(hotplug.slots), 0x10, NULL},
+	{AT(hotplug.slots), 0x8, "hot-plug"}, /* not that slot */
+	{AT(hotplug.slots), 0x00100010, NULL},
+	{AT(hotplug.slots), 0x00100000, "hot-plug"}, /* nothing is there that could have come */
+	{AT(hotplug.slots), 0x001000000010, NULL},
+	{AT(hotplug.slots), 0x002000000010, "hot-plug"},
+	{AT(hotplug.slots), 0x0010000000000010, NULL}, /* being taken out */
+	{AT(hotplug.slots), 0x0010001000000010, "hot-plug"},
+	{AT(hotplug.slots), 0x0008000000000000, "hot-plug"},
 	{PCI(0, 0x00, 2), 0x8086, "nobody can write"},
 	{PCI(0, 0x00, 2), 0, "nobody can write"},
 	{PCI(0, 0x04, 2), 0x0406, NULL},
@@ -154,7 +164,8 @@ static void test_every_bit(void **unused)
 		(CMOS_BYTES - 3) * 8 + 7);
 	assert_int_equal(
 		free_bits(offsetof(struct vmm_state, pci), offsetof(struct vmm_state, virtio)),
-		23 + 3 + 8);
+		23 + 3 + 8 +
+			2 * 12); /* the last: slots in which something may be, or was ejected */
 }
 
 /* A vmm may die anywhere in the first boot's reset of the devices. */

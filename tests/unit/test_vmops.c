@@ -19,8 +19,10 @@
 // SRC: ctrl-kernel/ops/upload.c
 // SRC: ctrl-kernel/ops/host.c
 // SRC: ctrl-kernel/ops/console.c
+// SRC: ctrl-kernel/ops/hvc.c
 // SRC: ctrl-kernel/ops/mirror.c
 // SRC: ctrl-kernel/ops/start.c
+// SRC: ctrl-kernel/ops/hotplug.c
 // SRC: ctrl-kernel/ops/jobs.c
 // SRC: ctrl-kernel/ops/save.c
 // SRC: ctrl-kernel/ops/saved.c
@@ -50,6 +52,56 @@ static struct vm *running(const char *name)
 	done_count = 0;
 	assert_int_equal(vm->state, VM_RUNNING);
 	return vm;
+}
+
+/* ---- a virtio console ---- */
+
+static void test_virtio_console(void **state)
+{
+	static char big[CONSOLE_IN];
+	struct vm_spec spec = spec_for("v");
+	struct console_area *area;
+	uint64_t next, lost;
+	struct ops_error e;
+	struct vm *vm;
+	char text[16];
+
+	(void)state;
+	vm = running("w");
+	assert_int_equal(fake_config()->console, 0);
+	assert_int_equal(vm_console_input(vm, true, "x", 1, &e), -1);
+	assert_int_equal(e.code, OPS_UNSUPPORTED);
+	assert_int_equal(vm_stop(vm, &e), 0);
+	spec.virtio_console = true;
+	assert_int_equal(vm_define(&spec, &vm, &e), 0);
+	assert_int_equal(hvc_read(&vm->hvc, 0, text, sizeof(text), &next, &lost), 0);
+	assert_int_equal(vm_console_input(vm, true, "x", 1, &e), -1);
+	assert_int_equal(e.code, OPS_WRONG_STATE);
+	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
+	fake_loop();
+	vmm_says(VMM_RUNNING, "");
+	assert_int_equal(fake_config()->console, 1);
+	area = vm->hvc.area;
+	memcpy(area->out, "hello", 5);
+	area->out_head = 5;
+	assert_int_equal(hvc_read(&vm->hvc, 1, text, sizeof(text), &next, &lost), 4);
+	assert_memory_equal(text, "ello", 4);
+	assert_int_equal(next, 5);
+	fake_posts();
+	assert_int_equal(vm_console_input(vm, true, "ls\n", 3, &e), 0);
+	fake_loop();
+	assert_int_equal(fake_posts(), 1 << VMM_EVENT_IO);
+	assert_int_equal(area->in_head, 3);
+	assert_int_equal(vm_console_input(vm, true, big, sizeof(big), &e), -1);
+	assert_int_equal(e.code, OPS_BUSY);
+	assert_int_equal(vm_stop(vm, &e), 0);
+	assert_int_equal(hvc_read(&vm->hvc, 0, text, sizeof(text), &next, &lost), 5); /* it stays */
+	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
+	fake_loop();
+	vmm_says(VMM_RUNNING, "");
+	assert_int_equal(area->in_tail,
+			 3); /* what was typed for the last run is not for this one */
+	assert_ptr_equal(area, vm->hvc.area);
 }
 
 /* ---- define ---- */
@@ -553,14 +605,14 @@ static void test_console_input(void **state)
 	struct ops_error e;
 
 	(void)state;
-	assert_int_equal(vm_console_input(vm, "ls\n", 3, &e), 0);
+	assert_int_equal(vm_console_input(vm, false, "ls\n", 3, &e), 0);
 	assert_int_equal(fake_vm()->input_len, 3);
 	assert_memory_equal(fake_vm()->input, "ls\n", 3);
-	assert_int_equal(vm_console_input(vm, big, sizeof(big), &e), -1);
+	assert_int_equal(vm_console_input(vm, false, big, sizeof(big), &e), -1);
 	assert_int_equal(e.code, OPS_TOO_LARGE);
 	fake_vm()->input_room = 10;
 	memset(big, 'i', 30);
-	assert_int_equal(vm_console_input(vm, big, 30, &e), 0);
+	assert_int_equal(vm_console_input(vm, false, big, 30, &e), 0);
 	assert_int_equal(fake_vm()->input_len, 10);
 	assert_int_equal(vm->console.input_len, 23);
 	fake_advance(10000000);
@@ -570,7 +622,7 @@ static void test_console_input(void **state)
 	assert_int_equal(fake_vm()->input_len, 33);
 	assert_int_equal(vm->console.input_len, 0);
 	assert_int_equal(vm_stop(vm, &e), 0);
-	assert_int_equal(vm_console_input(vm, "x", 1, &e), -1);
+	assert_int_equal(vm_console_input(vm, false, "x", 1, &e), -1);
 	assert_int_equal(e.code, OPS_WRONG_STATE);
 }
 
@@ -773,17 +825,29 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_define_checks),   T(test_find),
-		T(test_start),           T(test_start_every_failure),
-		T(test_start_refusals),  T(test_start_two),
-		T(test_bad_image),       T(test_start_ends),
-		T(test_crash),           T(test_power_off_and_reset),
-		T(test_memory_target),   T(test_memory_owed),
-		T(test_out_of_memory),   T(test_pause),
-		T(test_console),         T(test_console_input),
-		T(test_mirror),          cmocka_unit_test(test_module_names),
-		T(test_modules),         T(test_autostart),
-		T(test_autostart_order), T(test_redefine),
+		T(test_define_checks),
+		T(test_virtio_console),
+		T(test_find),
+		T(test_start),
+		T(test_start_every_failure),
+		T(test_start_refusals),
+		T(test_start_two),
+		T(test_bad_image),
+		T(test_start_ends),
+		T(test_crash),
+		T(test_power_off_and_reset),
+		T(test_memory_target),
+		T(test_memory_owed),
+		T(test_out_of_memory),
+		T(test_pause),
+		T(test_console),
+		T(test_console_input),
+		T(test_mirror),
+		cmocka_unit_test(test_module_names),
+		T(test_modules),
+		T(test_autostart),
+		T(test_autostart_order),
+		T(test_redefine),
 		T(test_start_big),
 	};
 

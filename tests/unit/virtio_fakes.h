@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 
+#include "ctrl-kernel/vmm/console_area.h"
 #include "ctrl-kernel/vmm/io_area.h"
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
@@ -18,16 +19,19 @@
 #ifndef SLOT
 #define SLOT 1u
 #endif
+#ifndef AREA_PAGES
+#define AREA_PAGES (2 * IO_NIC_PAGES)
+#endif
 #define BAR (PCI_WINDOW + SLOT * 0x4000u)
 
 static struct survivors {
 	struct vmm_state state;
 	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
-	uint8_t balloon[4096]; /* the I/O area begins here */
-	uint8_t area[2 * IO_NIC_PAGES *
-		     4096]; /* and goes on: two queues of a NIC, or one of a disk */
+	uint8_t balloon[4096];           /* the I/O area begins here */
+	uint8_t area[AREA_PAGES * 4096]; /* and goes on: the queues of a NIC, or one of a disk */
+	struct console_area console;     /* there when the configuration says so */
 } * kept;
-_Static_assert(IO_DISK_PAGES <= 2 * IO_NIC_PAGES, "room for both");
+_Static_assert(IO_DISK_PAGES <= AREA_PAGES, "room for both");
 static struct vmm_config config;
 static struct hv_vm_page page;
 volatile struct hv_vm_page *the_page = &page;
@@ -43,6 +47,8 @@ static struct {
 	uint32_t kind, bit;
 } claims[64];
 static unsigned n_claims;
+static uint32_t slots_told; /* vmm_status.slots */
+static bool sci;
 static struct loop_job *jobs;
 
 uint64_t rt_now(void)
@@ -155,6 +161,24 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 		}
 }
 
+void vm_slots(struct vm *v, uint32_t slots)
+{
+	slots_told = slots;
+}
+
+void vm_tell(void)
+{
+}
+
+void vm_io_map(void)
+{
+}
+
+void platform_sci_update(struct vm *v)
+{
+	sci = hotplug_event(v);
+}
+
 uint64_t platform_reset_port(struct vm *v, bool write, uint64_t value)
 {
 	return 0;
@@ -169,6 +193,8 @@ static inline void instance(void)
 	vm.config = &config;
 	vm.state = &kept->state;
 	vm.ram = &ram;
+	vm.console = config.console ? &kept->console : NULL;
+	hotplug_attach(&vm);
 	pci_attach(&vm);
 	virtio_attach(&vm);
 	pci_bars_restore(&vm);
@@ -192,7 +218,9 @@ static inline void power_on(void)
 	memset(&page, 0, sizeof(page));
 	memset(irq_level, 0, sizeof(irq_level));
 	n_claims = n_msis = n_logs = n_io_tells = 0;
+	config.slots_seq = 1;
 	instance();
+	hotplug_reset(&vm);
 	pci_reset(&vm);
 	virtio_reset(&vm);
 	virtio_resume(&vm);

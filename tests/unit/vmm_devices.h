@@ -9,8 +9,8 @@
 
 #define STATE_BYTES sizeof(struct vmm_state)
 
-static struct vmm_config devices_config = {.version = VMM_CONFIG_VERSION,
-					   .epoch_at_zero_ns = 1700000000000000000ull};
+static struct vmm_config devices_config = {
+	.version = VMM_CONFIG_VERSION, .slots_seq = 1, .epoch_at_zero_ns = 1700000000000000000ull};
 static uint64_t devices_now;
 
 uint64_t rt_now(void)
@@ -33,6 +33,42 @@ bool virtio_state_check(const struct virtio_state *s, char why[VIRTIO_WHY_MAX])
 	return true;
 }
 
+/* Devices that come and go are bits here. */
+static uint32_t devices_present, devices_plugged, devices_slots, devices_told;
+
+uint32_t virtio_present(const struct vmm_config *config)
+{
+	(void)config;
+	return devices_present;
+}
+
+void virtio_plug(struct vm *vm, unsigned slot)
+{
+	(void)vm;
+	devices_plugged |= 1u << slot;
+}
+
+void virtio_unplug(struct vm *vm, unsigned slot)
+{
+	(void)vm;
+	devices_plugged &= ~(1u << slot);
+}
+
+void vm_slots(struct vm *vm, uint32_t slots)
+{
+	(void)vm;
+	devices_slots = slots;
+}
+
+void vm_tell(void)
+{
+	devices_told++;
+}
+
+void vm_io_map(void)
+{
+}
+
 void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32_t bit)
 {
 	(void)space, (void)base, (void)len, (void)kind, (void)bit;
@@ -45,6 +81,7 @@ void vm_unclaim(uint32_t space, uint64_t base, uint64_t len)
 
 static inline void devices_reset(struct vm *vm)
 {
+	hotplug_reset(vm);
 	pci_reset(vm);
 	platform_reset(vm);
 	rtc_reset(vm);
@@ -60,6 +97,7 @@ static inline void devices_make(struct vm *vm, struct vmm_state *state)
 	memset(vm, 0, sizeof(*vm));
 	vm->config = &devices_config;
 	vm->state = state;
+	hotplug_attach(vm);
 	pci_attach(vm);
 	platform_attach(vm);
 	rtc_attach(vm);

@@ -16,6 +16,7 @@
 #include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
+#include "ctrl-kernel/ops/lasting.h"
 #include "ctrl-kernel/ops/modules.h"
 #include "ctrl-kernel/ops/start.h"
 #include "ctrl-kernel/ops/vms.h"
@@ -71,6 +72,18 @@ void volume_close(struct blkdev *dev)
 	volume_opens--;
 	volume = NULL;
 	free(dev);
+}
+
+/* No configuration that lasts. */
+bool lasting_behind(void)
+{
+	return false;
+}
+
+int lasting_wait(ops_done_fn fn, void *ctx, struct ops_error *e)
+{
+	(void)fn, (void)ctx, (void)e;
+	abort();
 }
 
 static inline void done(void *ctx, const struct ops_error *e)

@@ -10,7 +10,7 @@
 
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
-#define BLK_SLOT 4u /* of disk 0; the others follow */
+#define BLK_SLOT VMM_DISK_SLOT
 
 extern const struct virtio_device_ops blk_ops;
 

@@ -5,7 +5,7 @@
 
 #include "ctrl-kernel/vmm/virtio/virtio.h"
 
-#define SLOT_NICS 12u /* NIC i: slot 12 + i */
+#define SLOT_NICS VMM_NIC_SLOT
 
 extern const struct virtio_device_ops net_ops;
 

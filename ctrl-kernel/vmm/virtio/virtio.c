@@ -230,6 +230,9 @@ void virtio_status_write(struct virtio_device *d, uint8_t value)
 void virtio_device_attach(struct virtio_device *d, struct vm *vm, unsigned slot,
 			  const struct virtio_device_ops *ops)
 {
+	/* What was in the slot before may have left its call in the loop. */
+	struct loop_job more = d->more.queued ? d->more : (struct loop_job){.fn = go_on, .ctx = d};
+
 	*d = (struct virtio_device){
 		.vm = vm,
 		.ops = ops,
@@ -237,7 +240,7 @@ void virtio_device_attach(struct virtio_device *d, struct vm *vm, unsigned slot,
 		.n_queues = ops->n_queues,
 		.features = ops->features,
 		.s = &vm->state->virtio.device[slot],
-		.more = {.fn = go_on, .ctx = d},
+		.more = more,
 	};
 	if (ops->attach)
 		ops->attach(d);
@@ -253,6 +256,13 @@ void virtio_device_reset(struct virtio_device *d)
 {
 	transport_reset(d);
 	reset(d);
+}
+
+void virtio_device_end(struct virtio_device *d)
+{
+	if (d->ops->reset)
+		(void)d->ops->reset(d);
+	virtio_reset_done(d);
 }
 
 /* Rings as they stood; what was in flight again; then as if every doorbell had rung and every interrupt were due. One that

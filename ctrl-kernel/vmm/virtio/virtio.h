@@ -95,6 +95,8 @@ bool virtio_is_resetting(const struct virtio_device *d);
 void virtio_device_attach(struct virtio_device *d, struct vm *vm, unsigned slot,
 			  const struct virtio_device_ops *ops);
 void virtio_device_reset(struct virtio_device *d); /* power-on: PCI registers too */
+/* It is taken out: its queues are off, whatever is under way; its owner sees to that. */
+void virtio_device_end(struct virtio_device *d);
 void virtio_device_resume(struct virtio_device *d);
 /* As virtio_state_check in vm.h, of one. */
 bool virtio_device_check(const struct virtio_device *d, const struct virtio_device_state *s,
