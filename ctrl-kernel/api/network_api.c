@@ -261,17 +261,18 @@ static void write_counters(struct out *o, const struct switch_port *p)
 
 static void write_ports(struct out *o, const struct network *n, const struct vm *vm)
 {
-	for (unsigned i = 0; vm->run && i < vm->spec.n_nics; i++) {
+	for (unsigned i = 0; i < vm->spec.n_nics; i++) {
 		const struct vm_nic *nic = &vm->spec.nics[i];
+		struct netdev *dev = network_nic(vm, i);
 
-		if (!vm->run->nics[i] || strcmp(nic->network, n->spec.name) != 0)
+		if (!dev || strcmp(nic->network, n->spec.name) != 0)
 			continue;
 		out_object(o, NULL);
 		out_str(o, "kind", "vm");
 		out_str(o, "vm", vm->spec.name);
 		out_str(o, "nic", nic->id);
 		out_str(o, "mac", nic->mac);
-		write_counters(o, netdev_port(vm->run->nics[i]));
+		write_counters(o, netdev_port(dev));
 		out_close(o, '}');
 	}
 }

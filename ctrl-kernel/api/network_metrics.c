@@ -137,10 +137,12 @@ static void port(struct port_sink *s, const struct network *n, const char *kind,
 
 static void vm_ports(struct port_sink *s, const struct network *n, const struct vm *vm)
 {
-	for (unsigned i = 0; vm->run && i < vm->spec.n_nics; i++)
-		if (vm->run->nics[i] && strcmp(vm->spec.nics[i].network, n->spec.name) == 0)
-			port(s, n, "vm", vm->spec.name, vm->spec.nics[i].id,
-			     netdev_port(vm->run->nics[i]));
+	for (unsigned i = 0; i < vm->spec.n_nics; i++) {
+		struct netdev *dev = network_nic(vm, i);
+
+		if (dev && strcmp(vm->spec.nics[i].network, n->spec.name) == 0)
+			port(s, n, "vm", vm->spec.name, vm->spec.nics[i].id, netdev_port(dev));
+	}
 }
 
 static void all_ports(struct buf *b, const struct metric *m)

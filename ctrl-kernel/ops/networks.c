@@ -473,6 +473,11 @@ int networks_attach(struct vm *vm, struct ops_error *e)
 	return 0;
 }
 
+struct netdev *network_nic(const struct vm *vm, unsigned i)
+{
+	return vm->run ? vm->run->nics[nic_place(&vm->spec.nics[i])] : NULL;
+}
+
 int network_link(struct vm *vm, const char *id, bool up, struct ops_error *e)
 {
 	unsigned i = 0, place;

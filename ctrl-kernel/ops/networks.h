@@ -79,6 +79,8 @@ int networks_attach(struct vm *vm, struct ops_error *e) MUST_CHECK;
 /* One NIC of a VM that runs, laid out: made and plugged in. index: of it, for the error. */
 int network_plug(struct vm *vm, const struct vm_nic *nic, unsigned index,
 		 struct ops_error *e) MUST_CHECK;
+/* NIC i of the description, of a VM that runs; NULL: there is none. */
+struct netdev *network_nic(const struct vm *vm, unsigned i);
 /* A cable pulled out, or put in again, while the VM runs or before. */
 int network_link(struct vm *vm, const char *nic, bool up, struct ops_error *e) MUST_CHECK;
 

@@ -350,7 +350,7 @@ def test_nat(host, port):
     api.post("/v1/host/control/restart")
     wait_instance(api, 2)
     assert leased() == [ip]
-    assert a.ping("10.0.2.2") == 3
+    assert a.ping("10.0.2.2") == 3, ports(api, "default")
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read() == b"hello from a guest\n"
     api.call("PATCH", "/v1/networks/default", {"nat": {"forwards": []}})
 

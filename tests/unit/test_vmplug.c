@@ -10,7 +10,7 @@
 // SRC: ctrl-kernel/ops/autostart.c
 // SRC: ctrl-kernel/backend/netdev.c
 // SRC: ctrl-kernel/rt/hex.c
-// SRC: ctrl-kernel/ops/devices.c
+// SRC: ctrl-kernel/ops/devices.c net/ipaddr.c
 // SRC: ctrl-kernel/ops/error.c
 // SRC: ctrl-kernel/ops/images.c
 // SRC: ctrl-kernel/ops/keep.c
@@ -29,7 +29,7 @@
 // SRC: ctrl-kernel/ops/lifecycle.c
 // SRC: ctrl-kernel/ops/vms.c
 // SRC: ctrl-kernel/ops/networks.c ctrl-kernel/ops/network_nat.c ctrl-kernel/ops/network_table.c
-// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/spoof.c net/frame.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
+// SRC: net/switch.c net/fdb.c net/packet.c net/checksum.c net/claim.c net/spoof.c net/frame.c net/dns.c net/nat.c net/nat_flow.c net/nat_packet.c net/dhcpd.c
 // SRC: net/netconf.c
 // SRC: ctrl-kernel/ops/modules.c
 // SRC: build/deps/src/mbedtls/library/sha256.c
