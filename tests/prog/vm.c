@@ -270,6 +270,21 @@ static uint64_t host_free(void)
 	return host.mem_free;
 }
 
+static void check_release_arguments(uint32_t vm, uint32_t ram, uint64_t range)
+{
+	uint64_t done = 9;
+
+	CHECK(hv_vm_release(vm, &range, 1, &done), -HVE_NOENT); /* no RAM in its slot */
+	CHECK(hv_vm_attach(vm, HV_SLOT_RAM, ram), 0);
+	CHECK(hv_vm_release(vm, &range, 0, &done), -HVE_INVAL);
+	CHECK(hv_vm_release(vm, &range, HV_RANGES_MAX + 1, &done), -HVE_INVAL);
+	CHECK(hv_vm_release(vm, (void *)0x1000, 1, &done), -HVE_FAULT);
+	CHECK(hv_vm_release(ram, &range, 1, &done), -HVE_HANDLE);
+	CHECK(hv_mem_fill(ram, 0, HV_GROW_MAX + 1), -HVE_INVAL);
+	CHECK(hv_mem_fill(ram, RAM_PAGES, 1), -HVE_INVAL);
+	CHECK(hv_mem_fill(ram, 0, 1), 0);
+}
+
 /*
  * What the guest gives back is the host's, and zeros when somebody touches it again: this program here, its guest (which
  * writes its times to TIMES_AT and its answer to ANSWER_AT; its code is left alone), and whoever asks where it lies.
@@ -280,19 +295,11 @@ static void check_release(void)
 	const uint64_t most[] = {HV_RANGE(0, 1), HV_RANGE(2, 510)}, code = HV_RANGE(1, 1),
 		       times = HV_RANGE(TIMES_AT / HV_PAGE_SIZE, 1);
 	volatile uint64_t *word = (volatile uint64_t *)RAM_VA;
-	uint64_t done = 9, before, n = 0;
+	uint64_t done = 0, before, n = 0;
 	struct hv_span span[4] = {{0}};
 	struct hv_vm_info info;
 
-	CHECK(hv_vm_release(vm, &code, 1, &done), -HVE_NOENT); /* no RAM in its slot */
-	CHECK(hv_vm_attach(vm, HV_SLOT_RAM, ram), 0);
-	CHECK(hv_vm_release(vm, &code, 0, &done), -HVE_INVAL);
-	CHECK(hv_vm_release(vm, &code, HV_RANGES_MAX + 1, &done), -HVE_INVAL);
-	CHECK(hv_vm_release(vm, (void *)0x1000, 1, &done), -HVE_FAULT);
-	CHECK(hv_vm_release(ram, &code, 1, &done), -HVE_HANDLE);
-	CHECK(hv_mem_fill(ram, 0, HV_GROW_MAX + 1), -HVE_INVAL);
-	CHECK(hv_mem_fill(ram, RAM_PAGES, 1), -HVE_INVAL);
-	CHECK(hv_mem_fill(ram, 0, 1), 0);
+	check_release_arguments(vm, ram, code);
 	word[3 * 512] = 0x1234;
 	before = host_free();
 	CHECK(hv_vm_release(vm, most, 2, &done), 0);

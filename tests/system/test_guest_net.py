@@ -113,7 +113,7 @@ def test_two_guests(host):
     assert list(figures.values())[0] >= p["a"]["sent"]["bytes"] and list(figures.values())[1:3] == [1, 2]
     assert list(figures.values())[3] >= p["a"]["sent"]["bytes"] + p["b"]["sent"]["bytes"]
     # Frames of the guests' TCP go through whole: far fewer than there are segments. (nc writes 1 KiB at a time, httpd all at once.)
-    a.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; busybox httpd -h /tmp/www")
+    a.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; httpd -f -h /tmp/www & sleep 1")
     assert b.sh("wget -q -O /tmp/y http://10.1.0.1/x; sha256sum </tmp/y") == a.sh("sha256sum </tmp/www/x")
     sent = ports(api, "lan")["a"]["sent"]["frames"] - p["a"]["sent"]["frames"]
     assert sent < (4 << 20) / 1448 / 2, sent
@@ -156,7 +156,7 @@ def test_pairs(host):
         g.address(f"10.1.0.{i + 1}/24")
     assert a.sh("ls /sys/class/net/eth0/queues").split() == [f"{way}-{i}" for way in ("rx", "tx") for i in range(4)]
     assert b.sh("ls /sys/class/net/eth0/queues").split() == ["rx-0", "tx-0"]
-    a.sh("mkdir -p /tmp/w; echo over any queue >/tmp/w/index.html; httpd -h /tmp/w")
+    a.sh("mkdir -p /tmp/w; echo over any queue >/tmp/w/index.html; httpd -f -h /tmp/w & sleep 1")
 
     def interrupts():
         lines = a.sh("grep 'input[.]' /proc/interrupts").splitlines()
@@ -217,7 +217,7 @@ def test_trunk(host):
     # What is left to the card counts from behind a tag on one side, and not on the other.
     transfer(t, b, "10.7.0.2", 2)
     transfer(b, t, "10.8.0.1", 2)
-    t.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; busybox httpd -h /tmp/www")
+    t.sh("mkdir -p /tmp/www; mv /tmp/x /tmp/www; httpd -f -h /tmp/www & sleep 1")
     frames = ports(api, "lan")["t"]["sent"]["frames"]
     assert b.sh("wget -q -O - http://10.7.0.1/x | sha256sum") == t.sh("sha256sum </tmp/www/x")
     assert ports(api, "lan")["t"]["sent"]["frames"] - frames < (2 << 20) / 1448 * 3 / 4  # more segments than frames
@@ -344,7 +344,7 @@ def test_nat(host, port):
     # Not management: nothing answers, so there is still somebody to be killed.
     a.sh("nc 10.0.2.15 8080 </dev/null & P=$!; sleep 2; kill $P", 30)
     api.call("PATCH", "/v1/networks/default", {"nat": {"forwards": [{"protocol": "tcp", "port": FORWARDED, "address": ip, "to_port": 80}]}})
-    a.sh("mkdir -p /tmp/w; echo hello from a guest >/tmp/w/index.html; httpd -h /tmp/w -p 80")
+    a.sh("mkdir -p /tmp/w; echo hello from a guest >/tmp/w/index.html; httpd -f -h /tmp/w -p 80 & sleep 1")
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read() == b"hello from a guest\n"
     # The next control kernel knows the lease, the forward and, when the guest goes on, its connection.
     api.post("/v1/host/control/restart")
@@ -466,7 +466,7 @@ def test_uplink(nic):
         assert a.ping("10.0.2.2") == 3
         assert a.ping("10.0.2.15") == 3  # the host, over the switch
         assert server.sha256 in a.sh(f"wget -q -O - http://10.0.2.2:{server.server_port}/ | sha256sum", 60)
-        a.sh("mkdir -p /tmp/w; echo from the wire >/tmp/w/index.html; httpd -h /tmp/w -p 80")
+        a.sh("mkdir -p /tmp/w; echo from the wire >/tmp/w/index.html; httpd -f -h /tmp/w -p 80 & sleep 1")
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read() == b"from the wire\n"
         h.monitor("set_link card off")
         time.sleep(1.5)

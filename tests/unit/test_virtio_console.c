@@ -3,6 +3,7 @@
 // SRC: ctrl-kernel/vmm/hotplug.c
 // SRC: ctrl-kernel/vmm/virtio/transport.c
 // SRC: ctrl-kernel/vmm/virtio/virtqueue.c
+// SRC: ctrl-kernel/vmm/virtio/balloon.c
 // SRC: ctrl-kernel/vmm/virtio/blk.c
 // SRC: ctrl-kernel/vmm/virtio/console.c
 // SRC: ctrl-kernel/vmm/virtio/devices.c
@@ -60,18 +61,6 @@ void rt_die(const char *format, ...)
 const char *rt_strerror(int hve)
 {
 	abort();
-}
-
-void loop_timer_init(struct loop_timer *t, loop_fn fn, void *ctx)
-{
-}
-
-void loop_timer_set(struct loop_timer *t, uint64_t delay_ns)
-{
-}
-
-void loop_timer_cancel(struct loop_timer *t)
-{
 }
 
 void mirror_detach(struct console *c)

@@ -109,16 +109,15 @@ static void test_plug(void **state)
 {
 	struct vm_disk d = volume_disk("hot"), image = image_disk();
 	struct ops_error e;
+	struct io_queue *queue;
 	struct job *job;
 	uint32_t pages;
-	char *area;
 
 	(void)state;
 	begin(0);
 	assert_int_equal(config->io_pages, IO_BALLOON_PAGES);
 	plug(&d, 4);
 	pages = config->io_pages - IO_BALLOON_PAGES;
-	area = (char *)fake_area() + IO_BALLOON_PAGES * HV_PAGE_SIZE;
 	assert_int_equal(pages, 2 * IO_DISK_PAGES); /* two vCPUs, two queues */
 	assert_int_equal(config->disks[0].queues, 2);
 	assert_int_equal(config->disks[0].bytes, 1 << 20);
@@ -130,8 +129,9 @@ static void test_plug(void **state)
 	assert_int_equal(config->disks[1].area, IO_BALLOON_PAGES + pages);
 	assert_int_equal(config->io_pages, IO_BALLOON_PAGES + 2 * pages);
 	follows(BIT(4) | BIT(5));
-	memset(area + 4096, 0xff, 4096);
-	((struct io_queue *)(void *)area)->submitted[0] = 5;
+	queue = (struct io_queue *)((char *)fake_area() + config->disks[0].area * HV_PAGE_SIZE);
+	memset((char *)queue + 4096, 0xff, 4096);
+	queue->submitted[0] = 5;
 	assert_int_equal(vm_unplug_disk(vm, "hot", true, &job, &e), 0);
 	fake_loop();
 	follows(BIT(5));
@@ -143,8 +143,8 @@ static void test_plug(void **state)
 	plug(&d, 4);
 	assert_int_equal(config->io_pages, IO_BALLOON_PAGES + 2 * pages);
 	for (unsigned i = 0; i < 4096; i++)
-		assert_int_equal((area)[4096 + i], 0);
-	assert_int_equal(((struct io_queue *)(void *)area)->submitted[0], 0);
+		assert_int_equal(((char *)queue)[4096 + i], 0);
+	assert_int_equal(queue->submitted[0], 0);
 }
 
 /* Whatever fails, nothing has changed. */
