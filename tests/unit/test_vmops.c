@@ -38,22 +38,6 @@
 // FLAGS: -isystem build/deps/src/mbedtls/include '-DMBEDTLS_CONFIG_FILE="ctrl-kernel/mbedtls_config.h"'
 #include "tests/unit/vmops.h"
 
-static struct vm *running(const char *name)
-{
-	struct vm *vm = define(name);
-	struct ops_error e;
-
-	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
-	fake_loop();
-	assert_int_equal(done_count, 0);
-	fake_vm()->info.state = HV_VM_RUNNING;
-	vmm_says(VMM_RUNNING, "");
-	assert_int_equal(done_count, 1);
-	done_count = 0;
-	assert_int_equal(vm->state, VM_RUNNING);
-	return vm;
-}
-
 /* ---- a virtio console ---- */
 
 static void test_virtio_console(void **state)
@@ -422,76 +406,6 @@ static void test_crash(void **state)
 	assert_int_equal(a->state, VM_CRASHED);
 }
 
-/* Its guest hears of a target while it runs, and from the start. */
-static void test_memory_target(void **state)
-{
-	struct vm *vm = running("v");
-	struct vm_spec spec = vm->spec;
-	uint32_t changes = fake_config()->balloon_changes;
-	struct ops_error e;
-
-	(void)state;
-	assert_int_equal(fake_config()->balloon_pages, 0);
-	(void)fake_posts();
-	spec.memory_target = spec.memory - 12 * 4096;
-	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
-	fake_loop();
-	assert_int_equal(fake_config()->balloon_pages, 12);
-	assert_int_equal(fake_config()->balloon_changes, changes + 1);
-	assert_int_equal(fake_posts(), 1ull << VMM_EVENT_IO);
-	spec.memory_target = spec.memory + 4096;
-	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
-	assert_string_equal(e.field, "memory_target");
-	spec.memory_target = 4095;
-	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
-	spec.memory_target = (1 << 20) + 1;
-	assert_int_equal(vm_redefine(vm, &spec, &e), -1);
-	spec.memory_target = 1 << 20;
-	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
-	assert_int_equal(vm_stop(vm, &e), 0);
-	assert_int_equal(vm_start(vm, NULL, NULL, &e), 0);
-	fake_loop();
-	assert_int_equal(fake_config()->balloon_pages, (spec.memory - (1 << 20)) / 4096);
-	assert_int_equal(vm_stop(vm, &e), 0);
-}
-
-/* What a VM may take again is not another's; what its target leaves out is. */
-static void test_memory_owed(void **state)
-{
-	struct vm *vm = running("v");
-	struct vm_spec spec = vm->spec;
-	uint64_t pages = spec.memory / 4096;
-	struct ops_error e;
-
-	(void)state;
-	assert_int_equal(vms_owed_pages(), 0);
-	fake_vm()->info.held_pages = pages - 500;
-	assert_int_equal(vms_owed_pages(), 500);
-	spec.memory_target = spec.memory - 300 * 4096;
-	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
-	assert_int_equal(vms_owed_pages(), 200);
-	spec.memory_target = spec.memory - 501 * 4096;
-	assert_int_equal(vm_redefine(vm, &spec, &e), 0);
-	assert_int_equal(vms_owed_pages(), 0);
-	assert_int_equal(vm_stop(vm, &e), 0);
-	assert_int_equal(vms_owed_pages(), 0);
-}
-
-static void test_out_of_memory(void **state)
-{
-	struct vm *vm = running("v");
-	struct ops_error e;
-
-	(void)state;
-	fake_vm_state(HV_VM_PAUSED, HV_VMR_NO_MEMORY);
-	fake_loop();
-	assert_int_equal(vm->state, VM_PAUSED);
-	assert_string_equal(vm->reason_code, "no_memory");
-	assert_int_equal(vm_resume(vm, &e), 0);
-	assert_int_equal(vm->state, VM_RUNNING);
-	assert_int_equal(vm_stop(vm, &e), 0);
-}
-
 static void test_power_off_and_reset(void **state)
 {
 	struct vm *vm = running("v");
@@ -836,9 +750,6 @@ int main(void)
 		T(test_start_ends),
 		T(test_crash),
 		T(test_power_off_and_reset),
-		T(test_memory_target),
-		T(test_memory_owed),
-		T(test_out_of_memory),
 		T(test_pause),
 		T(test_console),
 		T(test_console_input),

@@ -184,4 +184,20 @@ static inline void vmm_says(uint32_t phase, const char *text)
 	fake_loop();
 }
 
+static inline struct vm *running(const char *name)
+{
+	struct vm *vm = define(name);
+	struct ops_error e;
+
+	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
+	fake_loop();
+	assert_int_equal(done_count, 0);
+	fake_vm()->info.state = HV_VM_RUNNING;
+	vmm_says(VMM_RUNNING, "");
+	assert_int_equal(done_count, 1);
+	done_count = 0;
+	assert_int_equal(vm->state, VM_RUNNING);
+	return vm;
+}
+
 #endif
