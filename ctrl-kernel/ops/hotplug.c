@@ -103,21 +103,6 @@ static void undescribe(struct vm *vm, unsigned slot)
 
 /* ---- room in the I/O area ---- */
 
-static int area_handle(const struct vm_run *run, uint64_t *mem)
-{
-	int r = hv_vm_slot(run->hv_vm, HV_SLOT_IO, mem);
-
-	if (r != -HVE_NOENT)
-		return r;
-	r = hv_mem_create(0, mem); /* it has run without */
-	if (r)
-		return r;
-	r = hv_vm_attach(run->hv_vm, HV_SLOT_IO, (uint32_t)*mem);
-	if (r)
-		hv_handle_close((uint32_t)*mem);
-	return r;
-}
-
 static int grow_object(uint32_t mem, uint64_t to)
 {
 	uint64_t now = 0, before = 0;
@@ -136,7 +121,7 @@ static int area_grow(struct vm_run *run, uint32_t pages, struct ops_error *e)
 	uint32_t from = run->config->io_pages;
 	uint64_t mem;
 	void *va;
-	int r = area_handle(run, &mem);
+	int r = hv_vm_slot(run->hv_vm, HV_SLOT_IO, &mem);
 
 	if (r)
 		return ops_fail_hv(e, r, "making room for the device");
