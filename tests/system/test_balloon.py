@@ -15,7 +15,7 @@ SPEC = {"name": "g", "vcpus": 2, "memory": "192MiB", "boot": {"kernel": "vmlinuz
 
 @pytest.fixture(scope="module")
 def machine():
-    with Host(options=OPTIONS, mem=448, smp=2, limit=580) as h:
+    with Host(options=OPTIONS, mem=448, smp=2, limit=1200) as h:
         h.ready()
         h.api.upload("vmlinuz", KERNEL)
         h.api.upload("initrd", INITRD)

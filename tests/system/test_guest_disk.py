@@ -27,7 +27,7 @@ def volume(h, name="v", size=4 * MIB, pool="ram"):
 
 @pytest.fixture(scope="module")
 def machine():
-    with Host(options=OPTIONS, mem=1024, smp=2, limit=580) as h:
+    with Host(options=OPTIONS, mem=1024, smp=2, limit=1200) as h:
         h.ready()
         h.api.upload("checker", BUILD / "guests" / "disk")
         h.api.upload("vmlinuz", KERNEL)

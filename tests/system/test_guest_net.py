@@ -49,7 +49,7 @@ def port():
 
 @pytest.fixture(scope="module")
 def machine(port):
-    with Host(mem=1024, boot=boot(f",hostfwd=tcp:127.0.0.1:{port}-:{FORWARDED}"), limit=580) as h:
+    with Host(mem=1024, boot=boot(f",hostfwd=tcp:127.0.0.1:{port}-:{FORWARDED}"), limit=1500) as h:
         h.ready()
         h.api.upload_linux()
         yield h
@@ -370,7 +370,7 @@ def wait_instance(api, at_least, timeout=40):
 
 def test_deaths_under_a_transfer():
     """TCP goes on whoever dies: the control kernel, the sender's device program, the receiver's. Two of each: a third within a minute is one too many."""
-    with Host(options=OPTIONS, mem=512, limit=280) as h:
+    with Host(options=OPTIONS, mem=512, limit=500) as h:
         h.ready()
         api = h.api
         api.upload_linux()
@@ -452,7 +452,7 @@ def test_definitions(host):
 def test_uplink(nic):
     """A guest on the card that management has: both answer; with a cable out neither does, and then both again."""
     port, server = free_port(), Server()
-    with Host(mem=512, nic=nic, boot=boot(f",hostfwd=tcp:127.0.0.1:{port}-10.0.2.77:80", ",id=card"), limit=240) as h:
+    with Host(mem=512, nic=nic, boot=boot(f",hostfwd=tcp:127.0.0.1:{port}-10.0.2.77:80", ",id=card"), limit=500) as h:
         h.ready()
         api = h.api
         api.upload_linux()

@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def machine():
-    with Host(options=OPTIONS, mem=768, limit=400) as h:
+    with Host(options=OPTIONS, mem=768, limit=900) as h:
         h.ready()
         h.api.upload_linux()
         h.api.upload("checker", BUILD / "guests" / "disk")

@@ -16,7 +16,7 @@ KEPT = 61440
 
 @pytest.fixture(scope="module")
 def h():
-    with Host(options=OPTIONS, mem=512, limit=240) as h:
+    with Host(options=OPTIONS, mem=512, limit=600) as h:
         h.ready()
         h.api.upload_linux()
         yield h
