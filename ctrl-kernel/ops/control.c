@@ -212,9 +212,9 @@ void control_soak(unsigned n, unsigned max_ms)
 {
 	soak_until = n;
 	soak_max_ns = (max_ms ? max_ms : SOAK_DEFAULT_MS) * 1000000ull;
+	run_no_budget = true; /* as hv has it */
 	if (rt_info()->instance > n)
 		return;
-	run_no_budget = true;
 	loop_timer_init(&timer, soak, NULL);
 	loop_timer_set(&timer, random64() % soak_max_ns);
 }

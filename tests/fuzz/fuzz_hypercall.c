@@ -43,6 +43,12 @@ struct speculation speculation;
 const struct vendor *vendor;
 const char *vendor_reason = "none";
 struct cpu *cpus[HV_CPUS_MAX];
+static struct cpu the_cpu;
+
+struct cpu *this_cpu(void)
+{
+	return &the_cpu;
+}
 unsigned n_cpus = 1;
 uint64_t tsc_khz, irq_unclaimed, prog_boot_epoch;
 uint32_t objects_live;

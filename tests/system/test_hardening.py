@@ -175,7 +175,8 @@ class Audit:
             self.say(who, "its upper half is not hv's")
         for wrong in unfit_for_program(leaves, self.macro):
             self.say(who, wrong)
-        self.check_guest_memory(who, leaves, self.foreign_vms(p))
+        # The control kernel maps guests' memory; nothing else of its own may lie there.
+        self.check_guest_memory(who, leaves if p["vm"] else [leaf for leaf in leaves if not leaf.entry & 1 << 52], self.foreign_vms(p))
         granted = {f for m in self.m.mappings(p) if m["mem"] for f in self.m.mem_frames(m["mem"])[0]}
         info = self.m.hpa(p["info"]) // PAGE
         for leaf in leaves:
