@@ -22,7 +22,9 @@ fetch_kernel() {
 
 # Modules the initrd needs and Debian's kernel does not have built in, in the order of loading: the ACPI power button, virtio.
 modules="button evdev virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng
-	virtio_blk failover net_failover virtio_net virtio_console virtio_balloon"
+	virtio_blk failover net_failover virtio_net"
+# Those that can wait until userspace is up, but for a console that is asked for.
+last="virtio_console virtio_balloon"
 # Those that are there and not loaded: VLANs.
 later="llc stp garp mrp 8021q"
 
@@ -30,7 +32,8 @@ copy_modules() {
 	local name file
 	mkdir -p "$work/tree/lib/modules"
 	echo "$modules" >"$work/tree/lib/modules/order"
-	for name in $modules $later; do
+	echo "$last" >"$work/tree/lib/modules/last"
+	for name in $modules $last $later; do
 		file=$(find "$work/kernel/lib/modules" -name "$name.ko*" | head -n 1)
 		[ -n "$file" ] || continue
 		case $file in
@@ -66,9 +69,11 @@ make_initrd() {
 		mount -t sysfs sys /sys
 		mount -t devtmpfs dev /dev 2>/dev/null
 		for m in $(cat /lib/modules/order); do insmod "/lib/modules/$m.ko" 2>/dev/null; done
+		grep -q console=hvc0 /proc/cmdline && insmod /lib/modules/virtio_console.ko
 		[ -e /proc/self/fd/1 ] || exec </dev/console >/dev/console 2>&1 # console=hvc0: it was not there before
 		acpid -d -l /dev/null >/dev/null 2>&1 &
 		echo "guest userspace up: $(uname -r), $(nproc) CPUs, $(awk '/MemTotal/ {print $2}' /proc/meminfo) kB, $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+		for m in $(cat /lib/modules/last); do insmod "/lib/modules/$m.ko" 2>/dev/null; done
 		for word in $(cat /proc/cmdline); do case $word in run=*) sh -c "$(echo "${word#run=}" | tr , ' ')" ;; esac; done
 		exec setsid cttyhack sh
 	I
