@@ -163,6 +163,6 @@ def test_debian(debian, repository, tmp_path):
             at = position(api)
             api.raw("POST", "/v1/vms/debian/console", b"poweroff\n")  # nobody there listens to the power button
             api.wait_state("debian", "stopped", 90)
-            assert "power" in api.get("/v1/vms/debian")["reason"]["detail"]
+            assert "switched itself off" in api.get("/v1/vms/debian")["reason"]["detail"]
             assert at < position(api)
             h.kill()
