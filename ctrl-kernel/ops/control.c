@@ -212,7 +212,7 @@ void control_soak(unsigned n, unsigned max_ms)
 {
 	soak_until = n;
 	soak_max_ns = (max_ms ? max_ms : SOAK_DEFAULT_MS) * 1000000ull;
-	run_no_budget = true; /* as hv has it */
+	run_no_budget = n != 0; /* as hv has it */
 	if (rt_info()->instance > n)
 		return;
 	loop_timer_init(&timer, soak, NULL);
