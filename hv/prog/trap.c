@@ -90,19 +90,17 @@ static bool wait_done(struct prog *p)
 void prog_events_post_soon(struct prog *p, uint64_t bits, uint32_t patience_ns)
 {
 	__atomic_fetch_or(&p->events, bits, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&p->ent.blocked, __ATOMIC_SEQ_CST) & BLOCK_EVENT)
-		sched_unblock_soon(&p->ent, BLOCK_EVENT, patience_ns);
-}
-
-void prog_events_post(struct prog *p, uint64_t bits)
-{
-	__atomic_fetch_or(&p->events, bits, __ATOMIC_SEQ_CST);
 	if (!(__atomic_load_n(&p->ent.blocked, __ATOMIC_SEQ_CST) & BLOCK_EVENT))
 		return;
 	if (this_cpu()->hands_over)
 		(void)sched_handoff(&p->ent, BLOCK_EVENT);
 	else
-		sched_unblock(&p->ent, BLOCK_EVENT);
+		sched_unblock_soon(&p->ent, BLOCK_EVENT, patience_ns);
+}
+
+void prog_events_post(struct prog *p, uint64_t bits)
+{
+	prog_events_post_soon(p, bits, 0);
 }
 
 /* ---- running ---- */
