@@ -32,12 +32,10 @@ void ioqueue_attach(struct ioqueue *q, struct io_queue *shared, unsigned entries
 	for (unsigned i = 0; i < entries; i++) {
 		uint64_t word = __atomic_load_n(&shared->submitted[i / 64], __ATOMIC_ACQUIRE);
 
-		if ((word ^ q->done[i / 64]) >> i % 64 & 1) {
+		if ((word ^ q->done[i / 64]) >> i % 64 & 1)
 			q->left[i / 64] |= 1ull << i % 64;
-			q->n_left++;
-		} else {
+		else
 			tell_order(q, i);
-		}
 	}
 }
 
@@ -100,16 +98,17 @@ static bool waits(const struct ioqueue *q, unsigned i)
 	return ((word ^ q->done[i / 64]) & ~q->under_way[i / 64]) >> i % 64 & 1;
 }
 
-static unsigned left_next(struct ioqueue *q)
+static bool left_next(struct ioqueue *q, unsigned *i)
 {
-	unsigned w = 0, i;
-
-	while (q->left[w] == 0)
-		w++;
-	i = w * 64 + (unsigned)__builtin_ctzll(q->left[w]);
-	q->left[w] &= q->left[w] - 1;
-	q->n_left--;
-	return i;
+	for (unsigned w = 0; w < IO_WORDS; w++) {
+		while (q->left[w]) {
+			*i = w * 64 + (unsigned)__builtin_ctzll(q->left[w]);
+			q->left[w] &= q->left[w] - 1;
+			if (waits(q, *i))
+				return true;
+		}
+	}
+	return false;
 }
 
 /* `asked` lags behind `submitted`, and after a death it may say less or more than there is: what it does not name is
@@ -119,12 +118,9 @@ bool ioqueue_next(struct ioqueue *q, unsigned *i, struct io_request *out)
 	uint32_t tail = __atomic_load_n(&q->shared->asked_tail, __ATOMIC_ACQUIRE);
 	unsigned from = 0;
 
-	while (q->n_left) {
-		*i = left_next(q);
-		if (waits(q, *i)) {
-			take(q, *i, out);
-			return true;
-		}
+	if (left_next(q, i)) {
+		take(q, *i, out);
+		return true;
 	}
 	if (tail - q->asked_seen > IO_ENTRIES_MAX)
 		q->asked_seen = tail - IO_ENTRIES_MAX;
@@ -142,6 +138,7 @@ void ioqueue_untake(struct ioqueue *q, unsigned i)
 {
 	q->under_way[i / 64] &= ~(1ull << i % 64);
 	q->n_under_way--;
+	q->left[i / 64] |= 1ull << i % 64; /* `asked` names it no more */
 }
 
 void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result)

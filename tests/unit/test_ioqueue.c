@@ -307,8 +307,12 @@ static void test_order_of_submitting(void **state)
 	/* Not begun after all: it can be taken again. */
 	ioqueue_untake(&back, 3);
 	assert_true(ioqueue_waits(&back));
+	submit(2, 1); /* what comes later does not go before it */
 	assert_true(ioqueue_next(&back, &i, &request));
 	assert_int_equal(i, 3);
+	assert_true(ioqueue_next(&back, &i, &request));
+	assert_int_equal(i, 2);
+	ioqueue_finish(&back, 2, 0);
 	/* A new instance of either side has missed what was said before, or says it wrongly. */
 	attach_ctrl();
 	area.q.asked_tail += 1000;
