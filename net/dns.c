@@ -216,21 +216,22 @@ static bool is_same(const struct dns_asked *a, uint32_t guest, uint16_t port,
 bool dns_ask(struct dns_table *t, uint32_t guest, uint16_t port, const struct dns_message *m,
 	     uint32_t now_s)
 {
-	struct dns_asked *to = NULL;
+	struct dns_asked *to = NULL, *same = NULL;
 	unsigned of_guest = 0;
 
-	for (unsigned i = 0; i < DNS_ASKED_MAX; i++) {
+	for (unsigned i = 0; i < DNS_ASKED_MAX && !same; i++) {
 		struct dns_asked *a = &t->asked[i];
 
-		if (is_free(a, now_s)) {
+		if (is_free(a, now_s))
 			to = to ? to : a;
-		} else if (is_same(a, guest, port, m)) {
-			to = a;
-			break;
-		} else if (a->guest == guest && ++of_guest == DNS_GUEST_ASKED_MAX) {
-			return false;
-		}
+		else if (is_same(a, guest, port, m))
+			same = a;
+		else
+			of_guest += a->guest == guest;
 	}
+	if (!same && of_guest >= DNS_GUEST_ASKED_MAX)
+		return false;
+	to = same ? same : to;
 	if (!to)
 		return false;
 	*to = (struct dns_asked){.question = m->question,
