@@ -14,20 +14,12 @@
 
 static int console_alloc(struct console *c)
 {
-	uint64_t mem, pages = 0;
+	uint64_t mem;
 	int r = hv_mem_create(HVM_HV, &mem);
 
 	if (r)
 		return r;
-	while (pages < HV_CONSOLE_PAGES) {
-		uint64_t before = pages;
-
-		r = hv_mem_grow((uint32_t)mem, HV_CONSOLE_PAGES, &pages);
-		if (r == 0 && pages == before)
-			r = -HVE_NOMEM;
-		if (r)
-			break;
-	}
+	r = hv_mem_grow_to((uint32_t)mem, HV_CONSOLE_PAGES);
 	if (r == 0) {
 		c->ring = rt_mem_map((uint32_t)mem, 0, HV_CONSOLE_PAGES, HVP_READ);
 		r = c->ring ? 0 : -HVE_NOMEM;

@@ -103,18 +103,6 @@ static void undescribe(struct vm *vm, unsigned slot)
 
 /* ---- room in the I/O area ---- */
 
-static int grow_object(uint32_t mem, uint64_t to)
-{
-	uint64_t now = 0, before = 0;
-	int r = 0;
-
-	do {
-		before = now;
-		r = hv_mem_grow(mem, to, &now);
-	} while (r == 0 && now < to && now > before);
-	return r || now >= to ? r : -HVE_NOMEM;
-}
-
 static int area_grow(struct vm_run *run, uint32_t pages, struct ops_error *e)
 {
 	struct hotplug *h = &run->hotplug;
@@ -125,7 +113,7 @@ static int area_grow(struct vm_run *run, uint32_t pages, struct ops_error *e)
 
 	if (r)
 		return ops_fail_hv(e, r, "making room for the device");
-	r = grow_object((uint32_t)mem, from + pages);
+	r = hv_mem_grow_to((uint32_t)mem, from + pages);
 	va = r ? NULL : rt_mem_map((uint32_t)mem, from, pages, HVP_READ | HVP_WRITE);
 	hv_handle_close((uint32_t)mem);
 	if (!va)

@@ -8,17 +8,12 @@
 
 static int make(uint32_t *out)
 {
-	uint64_t mem, pages = 0, before;
+	uint64_t mem;
 	int r = hv_mem_create(0, &mem);
 
 	if (r)
 		return r;
-	do {
-		before = pages;
-		r = hv_mem_grow((uint32_t)mem, CONSOLE_AREA_PAGES, &pages);
-	} while (r == 0 && pages < CONSOLE_AREA_PAGES && pages > before);
-	if (r == 0 && pages < CONSOLE_AREA_PAGES)
-		r = -HVE_NOMEM;
+	r = hv_mem_grow_to((uint32_t)mem, CONSOLE_AREA_PAGES);
 	if (r)
 		hv_handle_close((uint32_t)mem);
 	else
@@ -81,10 +76,10 @@ size_t hvc_read(const struct hvc *h, uint64_t since, void *buf, size_t size, uin
 	return console_ring_read(&ring, since, buf, size, next, lost);
 }
 
-/* Bytes that wait; what a vmm that lies says is no more than the ring has. */
-static uint32_t waiting(const struct console_area *a)
+/* Bytes that wait up to `head`; what a vmm that lies says is no more than the ring has. */
+static uint32_t waiting(const struct console_area *a, uint64_t head)
 {
-	uint64_t n = a->in_head - __atomic_load_n(&a->in_tail, __ATOMIC_ACQUIRE);
+	uint64_t n = head - __atomic_load_n(&a->in_tail, __ATOMIC_ACQUIRE);
 
 	return n < CONSOLE_IN ? (uint32_t)n : CONSOLE_IN;
 }
@@ -92,7 +87,8 @@ static uint32_t waiting(const struct console_area *a)
 int hvc_input(struct hvc *h, const void *data, size_t len, struct ops_error *e)
 {
 	struct console_area *a = h->area;
-	uint32_t there = waiting(a), at = (uint32_t)(a->in_head % CONSOLE_IN);
+	uint64_t head = __atomic_load_n(&a->in_head, __ATOMIC_RELAXED); /* a vmm can write it */
+	uint32_t there = waiting(a, head), at = (uint32_t)(head % CONSOLE_IN);
 	size_t first = len < CONSOLE_IN - at ? len : CONSOLE_IN - at;
 
 	if (len > CONSOLE_IN)
@@ -104,6 +100,6 @@ int hvc_input(struct hvc *h, const void *data, size_t len, struct ops_error *e)
 				there, CONSOLE_IN - there);
 	memcpy(&a->in[at], data, first);
 	memcpy(a->in, (const uint8_t *)data + first, len - first);
-	__atomic_store_n(&a->in_head, a->in_head + len, __ATOMIC_RELEASE);
+	__atomic_store_n(&a->in_head, head + len, __ATOMIC_RELEASE);
 	return 0;
 }

@@ -101,6 +101,18 @@ static inline int hv_mem_grow(uint32_t mem, uint64_t pages, uint64_t *now)
 {
 	return hv_call(HVC_MEM_GROW, mem, pages, 0, 0, 0, 0, now);
 }
+/* By as many calls as it takes, to `pages` or -HVE_xxx; for objects small enough for one turn. */
+static inline int hv_mem_grow_to(uint32_t mem, uint64_t pages)
+{
+	uint64_t now = 0, before;
+	int r;
+
+	do {
+		before = now;
+		r = hv_mem_grow(mem, pages, &now);
+	} while (r == 0 && now < pages && now > before);
+	return r || now >= pages ? r : -HVE_NOMEM;
+}
 static inline int hv_mem_map(uint32_t mem, uint64_t page_off, uint64_t pages, uint64_t va,
 			     uint32_t prot)
 {
