@@ -283,13 +283,14 @@ static int want(struct guest_mem *g, uint64_t offset, uint64_t bytes)
 
 	while (page < end) {
 		uint64_t run = run_of(g, page), n = end - page < run ? end - page : run;
+		uint64_t word = word_of(g, page);
 
-		if (word_of(g, page) == HOLE) {
+		if (word == HOLE) {
 			int r = fill(g, page, n);
 
 			if (r)
 				return r;
-		} else {
+		} else if (word & LEAVING) {
 			*word_at(g, page) &= ~LEAVING;
 		}
 		page += n;
@@ -343,14 +344,15 @@ bool guest_mem_segs(struct guest_mem *g, uint64_t gpa, uint32_t bytes, struct bl
 		return false;
 	while (bytes) {
 		uint64_t page = offset / HV_PAGE_SIZE, in = offset % HV_PAGE_SIZE;
-		uint64_t run = run_of(g, page) * HV_PAGE_SIZE - in;
+		uint64_t run = run_of(g, page) * HV_PAGE_SIZE - in, word = word_of(g, page);
 		struct blk_seg s = {.va = g->va + offset,
 				    .bytes = run < bytes ? (uint32_t)run : bytes};
 
-		if (word_of(g, page) == HOLE)
+		if (word == HOLE)
 			return false; /* nobody needed it */
-		*word_at(g, page) &= ~LEAVING;
-		s.hpa = word_of(g, page) + in;
+		if (word & LEAVING)
+			*word_at(g, page) &= ~LEAVING;
+		s.hpa = (word & ~LEAVING) + in;
 		if (!seg_add(out, *n, max, &at, &s))
 			return false;
 		offset += s.bytes;
