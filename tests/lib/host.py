@@ -73,6 +73,13 @@ class Api:
     def delete(self, path):
         return self.call("DELETE", path)
 
+    def remove_vms(self):
+        """All of them, whatever they are doing."""
+        for vm in self.get("/v1/vms")["items"]:
+            if vm["state"] in ("running", "paused"):
+                self.post(f"/v1/vms/{vm['name']}/actions/stop")
+            self.delete(f"/v1/vms/{vm['name']}")
+
     def upload(self, name, file):
         data = Path(file).read_bytes() if not isinstance(file, bytes) else file
         status, _, body = self.raw("PUT", f"/v1/images/{name}", data)

@@ -21,9 +21,6 @@ def host():
 def clean(host):
     """The host, and a check that nothing stayed behind."""
     yield host
-    for vm in host.api.get("/v1/vms")["items"]:
-        if vm["state"] in ("running", "paused"):
-            host.api.post(f"/v1/vms/{vm['name']}/actions/stop")
-        host.api.delete(f"/v1/vms/{vm['name']}")
+    host.api.remove_vms()
     for image in host.api.get("/v1/images")["items"]:
         host.api.delete(f"/v1/images/{image['name']}")

@@ -28,10 +28,7 @@ def h(machine):
     """Each test leaves none of its VMs, and all the memory there was."""
     before = machine.api.get("/v1/host")
     yield machine
-    for vm in machine.api.get("/v1/vms")["items"]:
-        if vm["state"] in ("running", "paused"):
-            machine.api.post(f"/v1/vms/{vm['name']}/actions/stop")
-        machine.api.delete(f"/v1/vms/{vm['name']}")
+    machine.api.remove_vms()
     after = machine.api.get("/v1/host")
     assert after["objects"] == before["objects"]
     assert abs(after["memory"]["free"] - before["memory"]["free"]) < 4 * MIB

@@ -42,10 +42,7 @@ def h(machine):
     volume(machine)
     objects = machine.api.get("/v1/host")["objects"]
     yield machine
-    for vm in machine.api.get("/v1/vms")["items"]:
-        if vm["state"] in ("running", "paused"):
-            machine.api.post(f"/v1/vms/{vm['name']}/actions/stop")
-        machine.api.delete(f"/v1/vms/{vm['name']}")
+    machine.api.remove_vms()
     assert machine.api.get("/v1/host")["objects"] == objects
     machine.api.delete("/v1/pools/ram/volumes/v")
 

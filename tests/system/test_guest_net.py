@@ -61,10 +61,7 @@ def host(machine):
     """Without VMs, and with no network but the default."""
     yield machine
     api = machine.api
-    for vm in api.get("/v1/vms")["items"]:
-        if vm["state"] in ("running", "paused"):
-            api.post(f"/v1/vms/{vm['name']}/actions/stop")
-        api.delete(f"/v1/vms/{vm['name']}")
+    api.remove_vms()
     for network in api.get("/v1/networks")["items"]:
         if network["name"] != "default":
             api.delete(f"/v1/networks/{network['name']}")

@@ -31,10 +31,7 @@ def h(machine):
     """Each test leaves none of its VMs, and nothing of theirs in hv."""
     objects = machine.api.get("/v1/host")["objects"]
     yield machine
-    for vm in machine.api.get("/v1/vms")["items"]:
-        if vm["state"] in ("running", "paused"):
-            machine.api.post(f"/v1/vms/{vm['name']}/actions/stop")
-        machine.api.delete(f"/v1/vms/{vm['name']}")
+    machine.api.remove_vms()
     assert machine.api.get("/v1/host")["objects"] == objects
 
 

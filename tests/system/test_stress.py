@@ -79,13 +79,6 @@ class Client(threading.Thread):
             self.error = e
 
 
-def clear(api):
-    for vm in api.get("/v1/vms")["items"]:
-        if vm["state"] in ("running", "paused"):
-            api.post(f"/v1/vms/{vm['name']}/actions/stop")
-        api.delete(f"/v1/vms/{vm['name']}")
-
-
 def left(api):
     """What VMs take. The control kernel's heap may have got holes, and with them pages."""
     host = api.get("/v1/host")
@@ -98,7 +91,7 @@ def warm_up(api):
     for i in range(NAMES):
         api.post("/v1/vms", {"name": f"w{i}", "vcpus": 16, "memory": "16MiB", "boot": {"kernel": "spin"}})
         api.post(f"/v1/vms/w{i}/actions/start")
-    clear(api)
+    api.remove_vms()
 
 
 def wrong(text):
@@ -126,6 +119,6 @@ def test_stress(smp):
         errors = [repr(c.error) for c in clients if c.error] + ["a client got no answer" for c in clients if c.is_alive()]
         assert not errors, f"{errors}; emulator: {h.proc.poll()}; the log ends:\n{h.serial.text[-3000:]}"
         print(f"{sum(c.done for c in clients)} actions")
-        clear(api)
+        api.remove_vms()
         assert left(api) == before
         assert wrong(h.serial.text) == []
