@@ -274,7 +274,9 @@ int network_change(struct network *n, const struct network_spec *given, struct o
 	n->spec = spec;
 	network_table_change(n->record, &spec);
 	if (n->nat && !nat_change(n->nat, &config))
-		rt_log("network %s: the gateway is in no VLAN: no memory", n->spec.name);
+		rt_log("network %s: its gateway is off: no memory, or a NIC in its VLAN has its "
+		       "address",
+		       n->spec.name);
 	if (other_nic)
 		uplink_begin(n);
 	changed();
