@@ -405,7 +405,7 @@ static bool apply(const char *text, size_t bytes, bool cold, const char **why)
 	*why = "it is not JSON";
 	if (root)
 		*why = "it was written by a newer version of this program";
-	ok = root && cJSON_IsNumber(version) && version->valuedouble <= VERSION;
+	ok = root && cJSON_IsNumber(version) && version->valueint <= (int)VERSION;
 	if (ok)
 		*why = "it makes no sense";
 	if (cold)

@@ -29,6 +29,7 @@ void ioqueue_attach(struct ioqueue *q, struct io_queue *shared, unsigned entries
 	};
 	for (unsigned w = 0; w < IO_WORDS; w++)
 		q->done[w] = __atomic_load_n(&shared->done[w], __ATOMIC_RELAXED);
+	q->any_left = true;
 	for (unsigned i = 0; i < entries; i++) {
 		uint64_t word = __atomic_load_n(&shared->submitted[i / 64], __ATOMIC_ACQUIRE);
 
@@ -100,7 +101,7 @@ static bool waits(const struct ioqueue *q, unsigned i)
 
 static bool left_next(struct ioqueue *q, unsigned *i)
 {
-	for (unsigned w = 0; w < IO_WORDS; w++) {
+	for (unsigned w = 0; q->any_left && w < IO_WORDS; w++) {
 		while (q->left[w]) {
 			*i = w * 64 + (unsigned)__builtin_ctzll(q->left[w]);
 			q->left[w] &= q->left[w] - 1;
@@ -108,6 +109,16 @@ static bool left_next(struct ioqueue *q, unsigned *i)
 				return true;
 		}
 	}
+	q->any_left = false;
+	return false;
+}
+
+bool ioqueue_waits(const struct ioqueue *q)
+{
+	for (unsigned w = 0; w < q->entries / 64; w++)
+		if ((__atomic_load_n(&q->shared->submitted[w], __ATOMIC_ACQUIRE) ^ q->done[w]) &
+		    ~q->under_way[w])
+			return true;
 	return false;
 }
 
@@ -131,7 +142,7 @@ bool ioqueue_next(struct ioqueue *q, unsigned *i, struct io_request *out)
 			return true;
 		}
 	}
-	return ioqueue_take(q, &from, i, out);
+	return ioqueue_waits(q) && ioqueue_take(q, &from, i, out);
 }
 
 void ioqueue_untake(struct ioqueue *q, unsigned i)
@@ -139,6 +150,7 @@ void ioqueue_untake(struct ioqueue *q, unsigned i)
 	q->under_way[i / 64] &= ~(1ull << i % 64);
 	q->n_under_way--;
 	q->left[i / 64] |= 1ull << i % 64; /* `asked` names it no more */
+	q->any_left = true;
 }
 
 void ioqueue_finish(struct ioqueue *q, unsigned i, uint32_t result)
@@ -177,13 +189,4 @@ void ioqueue_watch(struct ioqueue *q, bool on)
 {
 	__atomic_store_n(&q->shared->watched, on, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with io_is_watched() */
-}
-
-bool ioqueue_waits(const struct ioqueue *q)
-{
-	for (unsigned w = 0; w < q->entries / 64; w++)
-		if ((__atomic_load_n(&q->shared->submitted[w], __ATOMIC_ACQUIRE) ^ q->done[w]) &
-		    ~q->under_way[w])
-			return true;
-	return false;
 }

@@ -25,8 +25,9 @@ struct ioqueue {
 	uint64_t under_way[IO_WORDS]; /* taken, not finished */
 	unsigned n_under_way;
 	uint32_t order_tail, asked_seen, frames;
-	uint64_t left
-		[IO_WORDS]; /* goes before what `asked` says: was there when it was attached, or was not begun */
+	/* Goes before what `asked` says: was there when it was attached, or was not begun. */
+	uint64_t left[IO_WORDS];
+	bool any_left; /* maybe */
 };
 
 /* On a queue as whoever served it before left it: what was not finished comes again. */

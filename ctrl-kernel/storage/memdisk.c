@@ -104,7 +104,7 @@ static void submit(struct blkdev *b, struct blk_request *r)
 
 	b->stats.in_flight++;
 	r->status = request_check(b, r);
-	memset(r->scratch, 0, sizeof(r->scratch));
+	r->scratch[0] = r->scratch[1] = r->scratch[2] = 0;
 	request_put(&m->queue, r);
 	loop_defer(&m->turn);
 }

@@ -36,6 +36,8 @@
 #define ECAM_BYTES 0x100000ull
 #define PCI_WINDOW 0xe0100000ull
 #define PCI_WINDOW_END 0xfec00000ull
+#define PCI_PORTS 0xd00u
+#define PCI_PORTS_END 0x10000u
 
 enum port {
 	PORT_KBC_COMMAND = 0x64,

@@ -14,7 +14,7 @@ enum { ADDRESS = 0, RESET = PORT_RESET - PORT_PCI_ADDRESS, DATA = 4 }; /* offset
 
 #define ADDRESS_ENABLE 0x80000000u
 #define ADDRESS_BITS 0x80fffffcu
-#define COMMAND_BITS 0x0406u /* memory, bus master, INTx disable; no I/O BARs */
+#define COMMAND_BITS 0x0406u /* memory, bus master, INTx disable; I/O where there is such a BAR */
 #define INTX_LINES 4u
 
 static const struct pci_identity host_bridge = {
@@ -26,7 +26,7 @@ static const struct pci_identity host_bridge = {
 /* Which bits of each configuration space a guest may write. */
 static uint8_t write_mask[PCI_SLOTS][PCI_CONFIG_BYTES];
 static uint8_t power_on[PCI_SLOTS][PCI_CONFIG_BYTES]; /* what a reset makes of them */
-static struct pci_function functions[PCI_SLOTS];      /* bar_bytes 0: the slot has none */
+static struct pci_function functions[PCI_SLOTS];
 
 static uint32_t get(const uint8_t *at, unsigned bytes)
 {
@@ -98,70 +98,75 @@ void pci_intx_set(struct vm *vm, unsigned slot, bool level)
 	intx_update(vm, slot);
 }
 
-/* ---- BAR 0 ---- */
+/* ---- BARs, those of all slots in one row ---- */
 
-/* Where the registers want it; 0: nowhere. The bridge forwards its window and nothing else. */
-static uint32_t bar_wanted(struct vm *vm, unsigned slot)
+#define BARS (PCI_SLOTS * PCI_BARS)
+
+static const struct pci_bar *bar_at(unsigned i)
 {
-	const uint8_t *c = vm->state->pci.config[slot];
-	uint32_t bytes = functions[slot].bar_bytes;
-	uint32_t base = get(c + PCI_BAR0, 4) & ~(bytes - 1);
+	return &functions[i / PCI_BARS].bar[i % PCI_BARS];
+}
 
-	if (!(get(c + PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) || base < PCI_WINDOW ||
-	    base > PCI_WINDOW_END - bytes)
+/* Where the registers want it; 0: nowhere. The bridge forwards its windows and nothing else. */
+static uint32_t bar_wanted(struct vm *vm, unsigned i)
+{
+	const uint8_t *c = vm->state->pci.config[i / PCI_BARS];
+	const struct pci_bar *b = bar_at(i);
+	bool io = b->space == HV_SPACE_PIO;
+	uint32_t start = io ? PCI_PORTS : PCI_WINDOW, end = io ? PCI_PORTS_END : PCI_WINDOW_END;
+	uint32_t base = get(c + PCI_BAR0 + i % PCI_BARS * 4, 4) & ~(b->bytes - 1);
+
+	if (!b->bytes || base < start || base > end - b->bytes ||
+	    !(get(c + PCI_COMMAND, 2) & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
 		return 0;
 	return base;
 }
 
-static void bar_map(struct vm *vm, const struct pci_function *f, uint32_t base)
+/* Where nobody else is. */
+static void bar_map(struct vm *vm, unsigned i, uint32_t base)
 {
-	*f->mapped = base;
-	bus_add(&vm->bus, HV_SPACE_MMIO, base, f->bar_bytes, f->bar, f->dev);
-	for (unsigned i = 0; i < f->n_regions; i++) {
-		const struct pci_region *r = &f->regions[i];
+	const struct pci_bar *b = bar_at(i);
 
-		vm_claim(HV_SPACE_MMIO, base + r->offset, r->bytes, r->kind, r->bit);
+	if (!base || !bus_free(&vm->bus, b->space, base, b->bytes))
+		return;
+	*b->mapped = base;
+	bus_add(&vm->bus, b->space, base, b->bytes, b->fn, functions[i / PCI_BARS].dev);
+	for (unsigned n = 0; n < b->n_regions; n++) {
+		const struct pci_region *r = &b->regions[n];
+
+		vm_claim(b->space, base + r->offset, r->bytes, r->kind, r->bit);
 	}
 }
 
-static void bar_unmap(struct vm *vm, const struct pci_function *f)
+static void bar_unmap(struct vm *vm, const struct pci_bar *b)
 {
-	uint64_t base = *f->mapped;
+	uint64_t base = *b->mapped;
 
-	for (unsigned i = 0; i < f->n_regions; i++)
-		vm_unclaim(HV_SPACE_MMIO, base + f->regions[i].offset, f->regions[i].bytes);
-	bus_remove(&vm->bus, HV_SPACE_MMIO, base);
-	*f->mapped = 0;
+	for (unsigned n = 0; n < b->n_regions; n++)
+		vm_unclaim(b->space, base + b->regions[n].offset, b->regions[n].bytes);
+	bus_remove(&vm->bus, b->space, base);
+	*b->mapped = 0;
 }
 
 /* First all that go, then all that come: two functions may change places. */
 void pci_bars_update(struct vm *vm)
 {
-	for (unsigned s = 0; s < PCI_SLOTS; s++) {
-		const struct pci_function *f = &functions[s];
+	for (unsigned i = 0; i < BARS; i++) {
+		const struct pci_bar *b = bar_at(i);
 
-		if (f->bar_bytes && *f->mapped && *f->mapped != bar_wanted(vm, s))
-			bar_unmap(vm, f);
+		if (b->bytes && *b->mapped && *b->mapped != bar_wanted(vm, i))
+			bar_unmap(vm, b);
 	}
-	for (unsigned s = 0; s < PCI_SLOTS; s++) {
-		const struct pci_function *f = &functions[s];
-		uint32_t base = f->bar_bytes ? bar_wanted(vm, s) : 0;
-
-		if (base && !*f->mapped && bus_free(&vm->bus, HV_SPACE_MMIO, base, f->bar_bytes))
-			bar_map(vm, f, base);
-	}
+	for (unsigned i = 0; i < BARS; i++)
+		if (bar_at(i)->bytes && !*bar_at(i)->mapped)
+			bar_map(vm, i, bar_wanted(vm, i));
 }
 
 void pci_bars_restore(struct vm *vm)
 {
-	for (unsigned s = 0; s < PCI_SLOTS; s++) {
-		const struct pci_function *f = &functions[s];
-		uint32_t base = f->bar_bytes ? bar_wanted(vm, s) : 0;
-
-		if (base && *f->mapped == base &&
-		    bus_free(&vm->bus, HV_SPACE_MMIO, base, f->bar_bytes))
-			bar_map(vm, f, base);
-	}
+	for (unsigned i = 0; i < BARS; i++)
+		if (bar_at(i)->bytes && *bar_at(i)->mapped == bar_wanted(vm, i))
+			bar_map(vm, i, bar_wanted(vm, i));
 	pci_bars_update(vm);
 	for (unsigned line = 0; line < INTX_LINES; line++)
 		intx_update(vm, line);
@@ -197,7 +202,7 @@ uint32_t pci_config_read(struct vm *vm, unsigned slot, unsigned reg, unsigned wi
 		return UINT32_MAX;
 	if (reg >= PCI_CONFIG_BYTES)
 		return 0; /* no extended capabilities */
-	if (functions[slot].bar_bytes)
+	if (functions[slot].dev)
 		functions[slot].before_read(functions[slot].dev, reg, width);
 	memcpy(&value, &vm->state->pci.config[slot][reg], width);
 	return value;
@@ -215,7 +220,7 @@ void pci_config_write(struct vm *vm, unsigned slot, unsigned reg, unsigned width
 
 		c[reg + i] = (uint8_t)((c[reg + i] & ~mask) | (value & mask));
 	}
-	if (!functions[slot].bar_bytes)
+	if (!functions[slot].dev)
 		return;
 	if (reg < PCI_CAPABILITIES) {
 		pci_bars_update(vm);
@@ -278,7 +283,15 @@ void pci_function_attach(unsigned slot, const struct pci_function *f)
 {
 	functions[slot] = *f;
 	mask_set(slot);
-	put(write_mask[slot] + PCI_BAR0, ~(f->bar_bytes - 1), 4);
+	for (unsigned n = 0; n < PCI_BARS; n++) {
+		const struct pci_bar *b = &f->bar[n];
+
+		if (!b->bytes)
+			continue;
+		put(write_mask[slot] + PCI_BAR0 + 4 * n, ~(b->bytes - 1), 4);
+		if (b->space == HV_SPACE_PIO)
+			write_mask[slot][PCI_COMMAND] |= PCI_COMMAND_IO;
+	}
 }
 
 void pci_function_power_on(struct vm *vm, unsigned slot)
@@ -305,8 +318,7 @@ void pci_function_detach(struct vm *vm, unsigned slot)
 static bool config_check(const struct pci_state *pci, unsigned slot, bool booted)
 {
 	for (unsigned reg = 0; reg < PCI_CONFIG_BYTES; reg++) {
-		uint8_t device = reg == PCI_STATUS && functions[slot].bar_bytes ? PCI_STATUS_INTX
-										: 0;
+		uint8_t device = reg == PCI_STATUS && functions[slot].dev ? PCI_STATUS_INTX : 0;
 		uint8_t mask = (uint8_t) ~(write_mask[slot][reg] | device);
 		uint8_t fixed = pci->config[slot][reg] & mask;
 

@@ -4,7 +4,7 @@
  * (which is all that BAR sizing needs). Devices call this when they attach; the content of a surviving
  * configuration space stays.
  *
- * BAR 0 decodes where the guest put it, while memory decode is on, inside the bridge's window and where no other
+ * A BAR decodes where the guest put it, while decode of its space is on, inside the bridge's window and where no other
  * function decodes. What hv has claimed for it stands in `*mapped`, in the survivor pages:
  *
  *	unclaim the old place | *mapped = 0 | *mapped = new place | claim there
@@ -39,30 +39,38 @@ struct pci_identity {
 	uint8_t interrupt_pin; /* 0: none, 1..4: INTA..INTD */
 };
 
+#define PCI_BARS 2u
 #define PCI_REGIONS_MAX 5u
+#define PCI_BAR_IO 0x1u /* PCI 3.0, 6.2.5.1 */
+#define PCI_COMMAND_IO 0x0001u
 #define PCI_COMMAND_MEMORY 0x0002u
 #define PCI_COMMAND_MASTER 0x0004u
 #define PCI_COMMAND_INTX_OFF 0x0400u
 #define PCI_STATUS_INTX 0x08u
 #define PCI_STATUS_CAPABILITIES 0x10u
 
-struct pci_region { /* of BAR 0, as hv is told of it */
+struct pci_region { /* of a BAR, as hv is told of it */
 	uint32_t offset, bytes;
 	uint32_t kind, bit; /* enum hv_claim and what it takes */
 };
 
-/* What a device says of its function, at each start; [borrows] all that it points to. */
-struct pci_function {
-	uint32_t bar_bytes; /* of BAR 0, 32-bit memory; a power of two */
+struct pci_bar {
+	uint32_t space; /* enum hv_space; memory is of 32 bits */
+	uint32_t bytes; /* a power of two; 0: there is none */
 	unsigned n_regions;
 	struct pci_region regions[PCI_REGIONS_MAX];
-	bus_fn bar; /* accesses to BAR 0 that park */
+	bus_fn fn;        /* accesses that park */
+	uint32_t *mapped; /* survivor pages: where hv has it; 0: nowhere */
+};
+
+/* What a device says of its function, at each start; [borrows] all that it points to. */
+struct pci_function {
+	struct pci_bar bar[PCI_BARS];
 	/* Before a read of the configuration space: may bring it up to date. After a write: the bits that can be
 	 * written are. */
 	void (*before_read)(void *dev, unsigned reg, unsigned width);
 	void (*written)(void *dev, unsigned reg, unsigned width);
-	void *dev;
-	uint32_t *mapped; /* survivor pages: where hv has it; 0: nowhere */
+	void *dev; /* NULL: the slot has none */
 };
 
 void pci_function_attach(unsigned slot, const struct pci_function *f);
@@ -78,6 +86,14 @@ void pci_config_set(struct vm *vm, unsigned slot, unsigned reg, uint32_t value, 
 void pci_config_mask(unsigned slot, unsigned reg, uint32_t mask, unsigned bytes);
 /* The device's own look at it; reg + width is inside. */
 uint32_t pci_config_get(struct vm *vm, unsigned slot, unsigned reg, unsigned width);
+/* Of an aligned half: for what each request asks. */
+static inline uint16_t pci_config_half(const struct vm *vm, unsigned slot, unsigned reg)
+{
+	uint16_t value;
+
+	__builtin_memcpy(&value, &vm->state->pci.config[slot][reg], sizeof(value));
+	return value;
+}
 /* INTA of the slot: asserted or not. */
 void pci_intx_set(struct vm *vm, unsigned slot, bool level);
 /* After a change of registers that was not the guest's. */

@@ -25,7 +25,7 @@
 #include "ctrl-kernel/vmm/vmm_abi.h"
 
 #define STATE_MAGIC 0x564d4d53u
-#define STATE_VERSION 6u
+#define STATE_VERSION 7u
 
 #define PCI_SLOTS 16u /* functions kept; devices beyond read all ones */
 #define PCI_CONFIG_BYTES 256u
@@ -99,12 +99,12 @@ struct virtio_device_state {
 	uint64_t isr;
 	uint64_t driver_features;
 	uint32_t status;  /* the register's 8 bits, VIRTIO_RESETTING */
-	uint32_t mapped;  /* pci.h: where BAR 0 is claimed */
+	uint32_t mapped;  /* pci.h: where BAR 0 is claimed, */
 	uint32_t pending; /* MSI-X pending bits */
 	uint32_t generation;
 	uint32_t device_feature_select, driver_feature_select;
 	uint16_t queue_select, config_vector;
-	uint32_t reserved;
+	uint32_t mapped_io; /* and BAR 1 */
 	struct virtio_vector vector[VIRTIO_VECTORS_MAX];
 	struct virtio_queue_state queue[VIRTIO_QUEUES_MAX];
 };

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define VMM_CONFIG_VERSION 5u
+#define VMM_CONFIG_VERSION 6u
 #define VMM_MODULES_MAX 8u
 #define VMM_CMDLINE_MAX 2048u
 #define VMM_CONFIG_PAGES 2u

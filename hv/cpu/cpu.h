@@ -25,7 +25,8 @@ struct cpu {
 	bool hands_over; /* [p] the running program sleeps when its call is done: HVC_THEN_WAIT */
 	struct sched_ent *current; /* [p] NULL: idle */
 	uint64_t loaded_cr3;       /* [p] read by others to send a flush */
-	void *fpu_owner;           /* [p] whose FPU state is in the registers */
+	void *fpu_owner;           /* [p] whose FPU state is in the registers, */
+	uint64_t fpu_domain;       /* [p] and of which domain that is, as `domain` */
 	void *vendor;              /* [p] SVM/VMX per-CPU pages */
 	uint64_t idle_ns;          /* [p] */
 	unsigned windows_open;     /* [p] */
@@ -90,7 +91,7 @@ struct fpu {
 };
 int fpu_create(struct fpu *f, void *acct) MUST_CHECK; /* initial state, XCR0 = 1 */
 void fpu_destroy(struct fpu *f, void *acct);          /* also forgets it on the CPU that holds it */
-void fpu_switch(struct fpu *f);
+void fpu_switch(struct fpu *f, uint64_t domain);
 void fpu_reset(struct fpu *f); /* to the initial state; its owner is not running */
 /* An entity that will run on another CPU takes its state out of this one's registers first. */
 void fpu_leave(struct fpu *f);

@@ -59,67 +59,81 @@ int fpu_create(struct fpu *f, void *acct)
 	return 0;
 }
 
-static void set_xcr0(uint64_t value)
+/* All components, for XSAVE and XRSTOR leave out what XCR0 has not -> XCR0 as it was */
+static uint64_t xcr0_all(void)
 {
-	if (xgetbv(0) != value)
-		xsetbv(0, value);
+	uint64_t was = xgetbv(0);
+
+	if (was != cpu_features.xcr0_mask)
+		xsetbv(0, cpu_features.xcr0_mask);
+	return was;
 }
 
+/* Leaves XCR0 with all components. */
 static void save(struct fpu *f)
 {
 	if (!cpu_features.xsave) {
 		__asm__ volatile("fxsave64 (%0)" : : "r"(f->area) : "memory");
 		return;
 	}
-	f->xcr0 = xgetbv(0);
-	set_xcr0(cpu_features.xcr0_mask);
+	f->xcr0 = xcr0_all();
 	if (cpu_features.xsaveopt)
 		__asm__ volatile("xsaveopt64 (%0)" : : "r"(f->area), "a"(-1), "d"(-1) : "memory");
 	else
 		__asm__ volatile("xsave64 (%0)" : : "r"(f->area), "a"(-1), "d"(-1) : "memory");
 }
 
+/* XCR0 has all components. */
 static void restore(const struct fpu *f)
 {
 	if (!cpu_features.xsave) {
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(f->area) : "memory");
 		return;
 	}
-	set_xcr0(cpu_features.xcr0_mask);
 	__asm__ volatile("xrstor64 (%0)" : : "r"(f->area), "a"(-1), "d"(-1) : "memory");
-	set_xcr0(f->xcr0);
+	if (f->xcr0 != cpu_features.xcr0_mask)
+		xsetbv(0, f->xcr0);
 }
 
-/* Takes the registers from their owner; after it the area is current. */
-static void evict(struct cpu *c)
+/* Takes the registers from their owner; after it the area is current. -> false: they had none */
+static bool evict(struct cpu *c)
 {
 	struct fpu *old = __atomic_exchange_n(&c->fpu_owner, NULL, __ATOMIC_ACQ_REL);
 
 	if (old == NULL)
-		return;
+		return false;
 	save(old);
 	__atomic_store_n(&old->cpu, -1, __ATOMIC_RELEASE);
+	return true;
 }
 
-void fpu_switch(struct fpu *f)
+void fpu_switch(struct fpu *f, uint64_t domain)
 {
 	struct cpu *c = this_cpu();
 
 	if (LIKELY(c->fpu_owner == f))
 		return;
-	evict(c);
+	if (!evict(c) && cpu_features.xsave)
+		(void)xcr0_all();
 	assert(__atomic_load_n(&f->cpu, __ATOMIC_ACQUIRE) == -1);
 	restore(f);
 	f->cpu = (int)c->index;
+	c->fpu_domain = domain;
 	__atomic_store_n(&c->fpu_owner, f, __ATOMIC_RELEASE);
 }
 
 void fpu_leave(struct fpu *f)
 {
 	struct cpu *c = this_cpu();
+	uint64_t cr0;
 
-	if (c->fpu_owner == f)
-		evict(c);
+	if (c->fpu_owner != f)
+		return;
+	cr0 = read_cr0(); /* the call of a program that runs without FPU, maybe (CR0.TS) */
+	__asm__ volatile("clts" : : : "memory");
+	(void)evict(c);
+	if (cr0 & CR0_TS)
+		write_cr0(cr0);
 }
 
 /* Takes the registers' content away from a CPU without saving it; after it the area is the only copy. */

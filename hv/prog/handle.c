@@ -13,7 +13,7 @@ _Static_assert(PROG_HANDLES <= INDEX_MASK + 1 && (PROG_HANDLES & (PROG_HANDLES -
 	       "an index is checked by its bits");
 
 /* NULL: nothing there, or stale. Safe against grants going on: they publish obj last. */
-static struct handle *slot_of(struct prog *p, uint64_t h)
+static inline struct handle *slot_of(struct prog *p, uint64_t h)
 {
 	uint32_t index = (uint32_t)h & INDEX_MASK;
 	struct handle *page, *slot;

@@ -30,14 +30,13 @@ static void on_console(void *ctx)
 }
 
 /* The vCPU waits for the vmm, so the vmm gets this CPU if it has nothing else to do. */
-static void on_park(void *ctx, struct vcpu *v)
+static void on_park(void *ctx)
 {
 	struct vm_notify *n = &((struct vm *)ctx)->notify;
 
 	if (LIKELY(n->vmm)) {
 		__atomic_fetch_or(&n->vmm->events, bit(n->vmm->park_bit), __ATOMIC_SEQ_CST);
-		if (sched_handoff(&n->vmm->ent, BLOCK_EVENT))
-			n->vmm->lender = &v->fpu;
+		(void)sched_handoff(&n->vmm->ent, BLOCK_EVENT);
 	}
 }
 

@@ -259,6 +259,7 @@ static int build(struct prog *p, const struct prog_config *c)
 		err = fpu_create(&p->fpu, &p->acct);
 	if (err != 0)
 		return err;
+	p->fpu.xcr0 = cpu_features.xcr0_mask; /* of all: so XCR0 need not change */
 	fill_info(p);
 	p->regs.rip = elf.entry;
 	p->regs.rsp = HV_VA_STACK_TOP;

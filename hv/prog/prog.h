@@ -61,9 +61,8 @@ struct prog {
 	bool sealed;           /* [L:grant_lock] no more handles: it is dying */
 	uint64_t value;        /* [p] of the call under way: what it returns */
 	struct object *object; /* [p] of the call under way: its first argument */
-	struct fpu *lender; /* [p] whose FPU state may stay loaded for the next turn (notify.c) */
-	uint64_t events;    /* [a] */
-	bool waiting;       /* [p] EVENT_WAIT is to be finished when it runs again */
+	uint64_t events;       /* [a] */
+	bool waiting;          /* [p] EVENT_WAIT is to be finished when it runs again */
 	struct spinlock wait_lock;
 	uint64_t
 		wait_deadline; /* [L:wait_lock] of the EVENT_WAIT under way; UINT64_MAX without the lock */

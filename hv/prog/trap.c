@@ -112,17 +112,15 @@ static void fault(struct prog *p, unsigned vector, uint64_t error, uint64_t cr2)
 }
 
 /*
- * A vCPU that has handed its CPU to its own vmm gets it back in a moment, and the vmm rarely uses the FPU: the guest's
- * state stays in the registers and the vmm runs without (CR0.TS) until it asks. Not for others: on some CPUs a program
- * can read registers that TS forbids, by speculation (CVE-2018-3665); a vmm may know its guest's.
+ * Programs rarely use the FPU (tools/mk/flags.mk), and whoever ran before will mostly be back in a moment: its state stays in
+ * the registers and the program runs without (CR0.TS) until it asks. Only what it may know: on some CPUs registers that TS
+ * forbids can be read by speculation (CVE-2018-3665). A vmm may know its guest's, the control kernel everybody's.
  */
 static bool fpu_borrowed(struct prog *p, const struct cpu *c)
 {
-	const struct fpu *lender = p->lender;
-
-	p->lender = NULL;
-	if (!lender || c->fpu_owner != lender) {
-		fpu_switch(&p->fpu);
+	if (!c->fpu_owner || c->fpu_owner == &p->fpu ||
+	    (c->fpu_domain != p->domain && !(p->rights & HVPR_HW))) {
+		fpu_switch(&p->fpu, p->domain);
 		return false;
 	}
 	write_cr0(read_cr0() | CR0_TS);
@@ -205,7 +203,7 @@ static void prog_run(struct sched_ent *e)
 			hypercall(p);
 		} else if (borrowed && trap == VECTOR_NO_FPU) {
 			fpu_return();
-			fpu_switch(&p->fpu);
+			fpu_switch(&p->fpu, p->domain);
 			borrowed = false;
 		} else {
 			take_trap(p, trap, error, cr2);

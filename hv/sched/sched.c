@@ -195,8 +195,8 @@ static void tick_by(struct runq *q, uint64_t deadline)
 		tick_on(q, deadline);
 }
 
-/* e was put on q: its CPU must notice. */
-static void notify_queue(struct runq *q, const struct sched_ent *e, uint64_t now,
+/* e was put on q, where the running one stands at vtime: its CPU must notice. */
+static void notify_queue(struct runq *q, const struct sched_ent *e, uint64_t now, uint64_t vtime,
 			 uint32_t patience_ns)
 {
 	unsigned cpu = (unsigned)(q - runqs);
@@ -208,7 +208,7 @@ static void notify_queue(struct runq *q, const struct sched_ent *e, uint64_t now
 	}
 	if (patience_ns && cpu == this_cpu()->index && cpus[cpu]->current)
 		tick_by(q, now + patience_ns);
-	else if (!cpus[cpu]->current || before(e->vtime + SCHED_PREEMPT_NS, vtime_now(q, now)))
+	else if (!cpus[cpu]->current || before(e->vtime + SCHED_PREEMPT_NS, vtime))
 		kick_cpu(cpu);
 	else if (!q->ticking && cpu == this_cpu()->index)
 		tick_on(q, now + SCHED_SLICE_NS);
@@ -231,7 +231,7 @@ static bool hand_back(struct runq *q, struct sched_ent *e)
 void sched_unblock_soon(struct sched_ent *e, uint32_t why, uint32_t patience_ns)
 {
 	struct runq *q = lock_queue_of(e), *to;
-	uint64_t now;
+	uint64_t now, vtime;
 
 	e->blocked &= ~why;
 	if (e->blocked || e->queued || e->running || hand_back(q, e)) {
@@ -242,10 +242,11 @@ void sched_unblock_soon(struct sched_ent *e, uint32_t why, uint32_t patience_ns)
 	if (to != q && !relock_to(e, q, to))
 		return;
 	now = time_now();
-	advance_min(to, vtime_now(to, now));
+	vtime = vtime_now(to, now);
+	advance_min(to, vtime);
 	limit_credit(to, e);
 	enqueue(to, e);
-	notify_queue(to, e, now, patience_ns);
+	notify_queue(to, e, now, vtime, patience_ns);
 	spin_unlock(&to->lock);
 }
 
@@ -505,7 +506,7 @@ void sched_balance(struct cpu *c)
 	e = first_free(mine);
 	if (uneven(mine, other, e, now)) {
 		move(e, mine, other);
-		notify_queue(other, e, now, 0);
+		notify_queue(other, e, now, vtime_now(other, now), 0);
 	}
 	spin_unlock(&mine->lock);
 	spin_unlock(&other->lock);

@@ -49,7 +49,7 @@ void claim_park(struct vcpu *v, enum hv_access access, uint64_t addr, unsigned w
 	__atomic_fetch_add(&vm->parks, 1, __ATOMIC_RELAXED);
 	spin_lock(&vm->lock);
 	if (vm->notify.park)
-		vm->notify.park(vm->notify.ctx, v);
+		vm->notify.park(vm->notify.ctx);
 	spin_unlock(&vm->lock);
 }
 

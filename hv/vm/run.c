@@ -300,7 +300,7 @@ static void vcpu_turn(struct sched_ent *e)
 	struct vcpu *v = CONTAINER_OF(e, struct vcpu, ent);
 	struct cpu *c = this_cpu();
 
-	fpu_switch(&v->fpu);
+	fpu_switch(&v->fpu, v->vm->id);
 	vendor->load(v, c);
 	speculation_enter_domain(c, v->vm->id);
 	do {

@@ -20,7 +20,7 @@ struct hv_state_machine;
 struct vm_notify {
 	void (*state)(void *ctx);   /* the owner and the vmm: state or reason changed */
 	void (*console)(void *ctx); /* the owner */
-	void (*park)(void *ctx, struct vcpu *v); /* the vmm; hands the CPU over if it can */
+	void (*park)(void *ctx);    /* the vmm; hands the CPU over if it can */
 	void (*doorbell)(void *ctx, uint32_t patience_ns);
 	void *ctx;
 	/* prog/'s: who that is, and the owner's event bits (a vmm's are in its struct prog). Not counted: programs

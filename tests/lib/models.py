@@ -57,10 +57,10 @@ def run_guests(model, names, directory, options="", **machine):
         own = {k: v for k, v in settings(name).items() if k != "host_cpus"}
         vms.append({"name": name, "vcpus": 1, "memory": "16MiB", "boot": {"kernel": name}, "autostart": True, **own})
     files = [*(BUILD / "guests" / name for name in names), config_file(directory, vms)]
-    with BochsHost(f"console.guests=all {options}", files, model=model.name, net=False, **{"mem": 384, **machine}) as h:
+    with BochsHost(f"console.guests=all {options}", files, model=model.name, net=False, **{"mem": 384, "limit": 900, **machine}) as h:
         for name in names:
             pattern = ENOUGH.get(name, expected(name))[-1]
-            h.serial.wait(rf"{pattern}|FAILED|panic:|VM {name} (is crashed|did not start)", 180)
+            h.serial.wait(rf"{pattern}|FAILED|panic:|VM {name} (is crashed|did not start)", 400)
             assert re.search(pattern, h.serial.text, re.M), h.serial.wait(r"(FAILED|panic:|is crashed|did not start)[\s\S]*", 1)[0][:1000]
         assert "FAILED" not in h.serial.text, h.serial.text[-2000:]
         assert re.search(rf"hv up, \d+ CPUs?, {model.virt}", h.serial.text), h.serial.text[:2000]

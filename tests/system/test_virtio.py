@@ -67,7 +67,7 @@ def test_msix(linux):
     assert after["parks"] == stats["parks"], "requests park the vCPU"
     rung = after["doorbells"] - stats["doorbells"]
     assert rung >= 400
-    assert after["exits"]["mmio"] - stats["exits"]["mmio"] == rung, "a request costs more than its doorbell"
+    assert after["exits"]["mmio"] == stats["exits"]["mmio"], "the doorbell is a port, and there is nothing else to ask"
     assert shell.interrupts()[0] - before >= 400
     sums = shell.run("for i in 1 2 3 4; do dd if=/dev/hwrng bs=64 count=2 2>/dev/null | md5sum; done").split()
     assert len({s for s in sums if len(s) == 32}) == 4, sums

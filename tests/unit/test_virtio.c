@@ -78,7 +78,7 @@ static void test_csprng(void **state)
 
 static void test_capabilities(void **state)
 {
-	unsigned seen = 0, at = cfg(0x34, 1), n = 0;
+	unsigned seen = 0, at = cfg(0x34, 1), n = 0, bells = 0;
 
 	(void)state;
 	assert_int_equal(cfg(0, 4), 0x10441af4);
@@ -94,10 +94,14 @@ static void test_capabilities(void **state)
 		}
 		assert_int_equal(cfg(at, 1), 9);
 		seen |= 1u << cfg(at + 3, 1);
-		if (cfg(at + 3, 1) == 2)
-			assert_int_equal(cfg(at + 16, 4), 4); /* notify_off_multiplier */
+		if (cfg(at + 3, 1) != 2)
+			continue;
+		assert_int_equal(cfg(at + 4, 1), bells++ == 0); /* the ports first */
+		assert_int_equal(cfg(at + 8, 4), bells == 1 ? 0 : NOTIFY);
+		assert_int_equal(cfg(at + 16, 4), 4); /* notify_off_multiplier */
 	}
 	assert_int_equal(seen, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5); /* no configuration of its own */
+	assert_int_equal(bells, 2);
 }
 
 /* ---- negotiation ---- */
@@ -360,27 +364,62 @@ static void test_bar(void **state)
 	bar_is(0);
 }
 
+/* The doorbells are also ports, decoded on their own; the vmm hears what hv did not. */
+static void test_ports(void **state)
+{
+	(void)state;
+	assert_int_equal(cfg(PCI_BAR0 + 4, 4), PORTS | 1);
+	cfg_set(PCI_COMMAND, 2, 1);
+	assert_int_equal(n_claims, 1);
+	assert_int_equal(claims[0].base, PORTS);
+	assert_int_equal(claims[0].kind, HV_CLAIM_DOORBELL);
+	assert_int_equal(claims[0].bit, VIRTIO_BELL(SLOT));
+	cfg_set(PCI_BAR0 + 4, 4, UINT32_MAX); /* sizing */
+	assert_int_equal(cfg(PCI_BAR0 + 4, 4), 0xffffffc1);
+	assert_int_equal(n_claims, 0);
+	cfg_set(PCI_BAR0 + 4, 4, 0xcc0); /* outside the window, */
+	assert_int_equal(n_claims, 0);
+	cfg_set(PCI_BAR0 + 4, 4, 0xffc0); /* its last place, */
+	assert_int_equal(claims[0].base, 0xffc0);
+	cfg_set(PCI_BAR0 + 4, 4, 0x1ffc0); /* and beyond */
+	assert_int_equal(n_claims, 0);
+	cfg_set(PCI_BAR0 + 4, 4, 0x2000);
+	instance();
+	assert_int_equal(claims[0].base, 0x2000);
+	assert_int_equal(n_claims, 1);
+	driver_start(0, true);
+	cfg_set(PCI_COMMAND, 2, 7);
+	desc_put(0, BUFFERS, 8, VRING_WRITE, 0);
+	avail_put(0);
+	access_new(HV_PIO_WRITE, 0x2000, 2, 0);
+	assert_int_equal(used_idx(), 1);
+	assert_int_equal(access_new(HV_PIO_READ, 0x2000, 2, 0), 0);
+	pci_reset(&vm);
+	virtio_reset(&vm);
+	assert_int_equal(n_claims, 0);
+}
+
 /* The configuration window: registers without decoding the BAR. */
 static void test_window(void **state)
 {
 	(void)state;
 	driver_start(0, true);
-	cfg_set(0x94, 1, 0);
-	cfg_set(0x98, 4, STATUS);
-	cfg_set(0x9c, 4, 1);
-	assert_int_equal(cfg(0xa0, 1), 15);
+	cfg_set(0xa8, 1, 0);
+	cfg_set(0xac, 4, STATUS);
+	cfg_set(0xb0, 4, 1);
+	assert_int_equal(cfg(0xb4, 1), 15);
 	desc_put(0, BUFFERS, 8, VRING_WRITE, 0);
 	avail_put(0);
-	cfg_set(0x98, 4, NOTIFY);
-	cfg_set(0x9c, 4, 2);
-	cfg_set(0xa0, 2, 0);
+	cfg_set(0xac, 4, NOTIFY);
+	cfg_set(0xb0, 4, 2);
+	cfg_set(0xb4, 2, 0);
 	assert_int_equal(used_idx(), 1);
-	cfg_set(0x98, 4, 0xfffffffc);
-	cfg_set(0x9c, 4, 4);
-	assert_int_equal(cfg(0xa0, 4), 0);
-	cfg_set(0x98, 4, STATUS);
-	cfg_set(0x9c, 4, 3);
-	assert_int_equal(cfg(0xa0, 4), 0);
+	cfg_set(0xac, 4, 0xfffffffc);
+	cfg_set(0xb0, 4, 4);
+	assert_int_equal(cfg(0xb4, 4), 0);
+	cfg_set(0xac, 4, STATUS);
+	cfg_set(0xb0, 4, 3);
+	assert_int_equal(cfg(0xb4, 4), 0);
 }
 
 /* Without bus mastering nothing is written to memory; what waits goes on when it is back. */
@@ -596,6 +635,7 @@ int main(void)
 		cmocka_unit_test_setup(test_intx, setup),
 		cmocka_unit_test_setup(test_masks, setup),
 		cmocka_unit_test_setup(test_bar, setup),
+		cmocka_unit_test_setup(test_ports, setup),
 		cmocka_unit_test_setup(test_window, setup),
 		cmocka_unit_test_setup(test_bus_master, setup),
 		cmocka_unit_test_setup(test_lies, setup),

@@ -113,7 +113,7 @@ static uint64_t all_registers(void)
 {
 	uint64_t sum = 0;
 
-	for (unsigned reg = 0; reg < 0xa0; reg += 4)
+	for (unsigned reg = 0; reg < 0xb4; reg += 4)
 		sum = sum * 31 + cfg(reg, 4);
 	for (unsigned reg = 0; reg < 0x40; reg += 2)
 		sum = sum * 31 + rd(reg, reg < 0x10 || (reg >= 0x20 && reg < 0x38) ? 4 : 2);
@@ -135,6 +135,7 @@ static void test_death_in_registers(void **state)
 	} writes[] = {
 		{true, PCI_COMMAND, 2, 0},       {true, PCI_COMMAND, 2, 0x406},
 		{true, PCI_BAR0, 4, 0xf0000000}, {true, PCI_BAR0, 4, 0},
+		{true, PCI_BAR0 + 4, 4, 0x2000}, {true, PCI_COMMAND, 2, 0x405},
 		{true, 0x42, 2, 0xc000},         {false, STATUS, 1, 0},
 		{false, Q_RESET, 2, 1},          {false, Q_VECTOR, 2, 0},
 		{false, Q_SELECT, 2, 9},         {false, TABLE_MSIX + 16, 4, 0xfee02000},
@@ -344,6 +345,7 @@ static void unplug_dies(bool eject)
 		assert_int_equal(slots_told, 0);
 		assert_int_equal(n_claims, before);
 		assert_int_equal(kept->state.virtio.device[VMM_DISK_SLOT].mapped, 0);
+		assert_int_equal(kept->state.virtio.device[VMM_DISK_SLOT].mapped_io, 0);
 	}
 	assert_true(n > 20);
 }

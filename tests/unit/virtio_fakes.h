@@ -23,6 +23,7 @@
 #define AREA_PAGES (2 * IO_NIC_PAGES)
 #endif
 #define BAR (PCI_WINDOW + SLOT * 0x4000u)
+#define PORTS (0x1000 + SLOT * 64)
 
 static struct survivors {
 	struct vmm_state state;

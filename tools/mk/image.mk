@@ -23,10 +23,10 @@ $(O)/obj/hv/%.c.o: %.c tools/mk/flags.mk
 $(O)/obj/hv/%.S.o: %.S tools/mk/flags.mk
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) -MMD -MP -DIMAGE_CTRL='"$(O)/ctrl.elf"' -DIMAGE_VMM='"$(O)/vmm.elf"' -c $< -o $@
-$(O)/obj/prog/%.c.o: %.c $(NEWLIB)/lib/libc.a
+$(O)/obj/prog/%.c.o: %.c tools/mk/flags.mk $(NEWLIB)/lib/libc.a
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) $(if $(filter ctrl-kernel/vmm/% ctrl-kernel/rt/% ctrl-kernel/loop/%,$<),,$(CTRL_INC)) -MD -MP -c $< -o $@
-$(O)/obj/prog/%.S.o: %.S $(NEWLIB)/lib/libc.a
+$(O)/obj/prog/%.S.o: %.S tools/mk/flags.mk $(NEWLIB)/lib/libc.a
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -DDSDT_AML='"$(O)/dsdt.aml"' -DUPGRADE_KEY='"$(O)/upgrade.pub"' -MMD -MP -c $< -o $@
 $(CTRL_THIRD): | $(DEPS)/.fetched
@@ -40,6 +40,15 @@ $(CTRL_OBJ) $(VMM_OBJ): | $(DEPS)/.fetched
 FAST_SRC := $(wildcard ctrl-kernel/backend/*.c ctrl-kernel/vmm/virtio/*.c ctrl-kernel/loop/*.c) ctrl-kernel/vmm/guest.c \
 	net/switch.c net/fdb.c net/claim.c net/packet.c net/checksum.c net/spoof.c
 $(call obj,prog,$(FAST_SRC)): PROG_CFLAGS += -O2
+
+# cJSON's numbers are of this kind.
+$(call obj,prog,ctrl-kernel/api/json.c): PROG_CFLAGS := $(filter-out $(NO_FPU),$(PROG_CFLAGS))
+
+# Not optimized at link time: what the compiler itself calls (memcpy and its family, the stack guard's), and newlib.
+NO_LTO := $(call obj,hv,hv/boot/main.c hv/lib/panic.c hv/lib/string.c $(wildcard hv/vm/*.c hv/vcpu/*.c)) \
+	$(call obj,prog,ctrl-kernel/rt/mem.c ctrl-kernel/rt/rt.c ctrl-kernel/rt/syscalls.c)
+$(NO_LTO): HV_CFLAGS += -fno-lto
+$(NO_LTO): PROG_CFLAGS += -fno-lto
 
 $(O)/dsdt.aml: ctrl-kernel/vmm/dsdt.asl
 	$(call say,IASL,$<)
@@ -56,7 +65,7 @@ $(O)/obj/hv/hv/boot/version.c.o: HV_CFLAGS += -DHV_VERSION='"$(VERSION)"' -DHV_B
 
 define link_prog
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -T linker/prog.ld -Wl,-Map,$(@:.elf=.map) -o $(@:.elf=.debug) $(filter %.o,$^) \
+	$(Q)$(CC) $(filter-out $(NO_FPU),$(PROG_CFLAGS)) $(LDFLAGS) -T linker/prog.ld -Wl,-Map,$(@:.elf=.map) -o $(@:.elf=.debug) $(filter %.o,$^) \
 		$(NEWLIB)/lib/libc.a $(LIBGCC)
 	$(Q)objcopy --strip-all $(@:.elf=.debug) $@
 endef
@@ -68,7 +77,7 @@ $(O)/ctrl.elf: $(CTRL_OBJ) linker/prog.ld
 $(O)/obj/hv/hv/boot/images.S.o: $(O)/ctrl.elf $(O)/vmm.elf
 $(O)/hv.debug: $(HV_OBJ) linker/hv.ld
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -T linker/hv.ld -Wl,-Map,$(O)/hv.map -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(HV_CFLAGS) $(LDFLAGS) -T linker/hv.ld -Wl,-Map,$(O)/hv.map -o $@ $(filter %.o,$^)
 $(O)/socle.elf: $(O)/hv.debug
 	$(call say,IMAGE,$@)
 	$(Q)objcopy --strip-all -I elf64-x86-64 -O elf32-i386 $< $@

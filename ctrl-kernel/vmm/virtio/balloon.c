@@ -275,7 +275,7 @@ static void io(struct virtio_device *d)
 		b.seen = changes;
 		virtio_config_changed(d);
 	}
-	if (virtio_live(d) && b.busy && !under_way())
+	if (b.busy && !under_way() && virtio_live(d))
 		virtio_notify(d, b.queue);
 }
 

@@ -227,10 +227,8 @@ static void tell(struct blk *b)
 
 static bool notify(struct virtio_device *d, unsigned queue)
 {
-	bool more;
+	bool more = virtio_serve(d, queue, request);
 
-	collect(d, queue);
-	more = virtio_serve(d, queue, request);
 	tell(d->own);
 	return more;
 }
@@ -277,7 +275,7 @@ static void io(struct virtio_device *d)
 			virtio_reset_done(d);
 		return;
 	}
-	for (unsigned i = 0; virtio_live(d) && i < d->n_queues; i++)
+	for (unsigned i = 0; i < d->n_queues && virtio_live(d); i++)
 		collect(d, i);
 }
 

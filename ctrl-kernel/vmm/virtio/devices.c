@@ -14,10 +14,12 @@
 #define SLOT_RNG 1u
 
 static struct virtio_device devices[PCI_SLOTS]; /* ops NULL: none in the slot */
+static uint32_t with_io;                        /* slots whose device has the `io` handler */
 
 static void add(struct vm *vm, unsigned slot, const struct virtio_device_ops *ops)
 {
 	virtio_device_attach(&devices[slot], vm, slot, ops);
+	with_io |= (uint32_t)(ops->io != NULL) << slot;
 }
 
 uint32_t virtio_present(const struct vmm_config *config)
@@ -57,6 +59,7 @@ void virtio_attach(struct vm *vm)
 	uint32_t there = hotplug_there(vm) & VMM_SLOTS_HOT & virtio_laid_out(vm->config);
 
 	memset(devices, 0, sizeof(devices));
+	with_io = 0;
 	rng_seed();
 	add(vm, SLOT_RNG, &rng_ops);
 	add(vm, BALLOON_SLOT, &balloon_ops);
@@ -81,6 +84,7 @@ void virtio_unplug(struct vm *vm, unsigned slot)
 	virtio_device_end(&devices[slot]);
 	pci_function_detach(vm, slot);
 	devices[slot].ops = NULL;
+	with_io &= ~(1u << slot);
 }
 
 void virtio_reset(struct vm *vm)
@@ -101,9 +105,11 @@ void virtio_resume(struct vm *vm)
 
 void virtio_io(void)
 {
-	for (unsigned i = 0; i < PCI_SLOTS; i++)
-		if (devices[i].ops && devices[i].ops->io)
-			devices[i].ops->io(&devices[i]);
+	for (uint32_t left = with_io; left; left &= left - 1) {
+		struct virtio_device *d = &devices[__builtin_ctz(left)];
+
+		d->ops->io(d);
+	}
 }
 
 bool virtio_resetting(void)

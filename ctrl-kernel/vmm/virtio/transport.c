@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Virtio over PCI (virtio 1.2, 4.1), modern only: capabilities, BAR 0, MSI-X with INTx behind it. BAR 0:
+ * Virtio over PCI (virtio 1.2, 4.1), modern only: capabilities, two BARs, MSI-X with INTx behind it. BAR 0:
  *
  *	0x0000  common configuration (4.1.4.3)
  *	0x0100  ISR (4.1.4.5); a read clears it
  *	0x0200  the device's own configuration
  *	0x1000  MSI-X table, 0x1800 pending bits
- *	0x2000  BELLS doorbells of 0x400 bytes: a write there is hv's, which notes the bell and goes on (4.1.4.4)
+ *	0x2000  doorbells: a write there is hv's, which notes the bell and goes on (4.1.4.4)
+ *
+ * BAR 1, ports, is the doorbells again, and preferred: the CPU says itself what is written to a port, and hv need not read
+ * and decode an instruction of the guest.
  *
  * Queue q has an address of its own, in bell q % BELLS: so bells, of which hv has 64 for a VM, are enough for any number
  * of queues, and a device with up to BELLS queues hears of each alone. All else parks the vCPU and is answered here.
@@ -25,8 +28,14 @@ enum bar {
 	BAR_NOTIFY = 0x2000,
 	BAR_BYTES = 0x4000
 };
-enum { BELLS = VIRTIO_BELLS, BELL_BYTES = 0x400, BELL_STEP = 4 /* notify_off_multiplier */ };
+enum {
+	BELLS = VIRTIO_BELLS,
+	BELL_STEP = 4, /* notify_off_multiplier */
+	BELL_BYTES = 16,
+	BELLS_BYTES = BELLS * BELL_BYTES
+};
 _Static_assert(VIRTIO_QUEUES_MAX <= BELLS * (BELL_BYTES / BELL_STEP), "an address for each queue");
+_Static_assert(0x1000 + PCI_SLOTS * BELLS_BYTES <= PCI_PORTS_END, "ports for each slot");
 _Static_assert(VIRTIO_BELL(PCI_SLOTS) <= 63, "bits of hv_vm_page.doorbells; the last is a test's");
 _Static_assert(BELLS + 1 <= PCI_REGIONS_MAX, "regions");
 
@@ -34,10 +43,11 @@ _Static_assert(BELLS + 1 <= PCI_REGIONS_MAX, "regions");
 enum cap {
 	CAP_MSIX = 0x40,
 	CAP_COMMON = 0x4c,
-	CAP_NOTIFY = 0x5c,
-	CAP_ISR = 0x70,
-	CAP_CONFIG = 0x80,
-	CAP_WINDOW = 0x90,
+	CAP_PORTS = 0x5c,
+	CAP_NOTIFY = 0x70,
+	CAP_ISR = 0x84,
+	CAP_CONFIG = 0x94,
+	CAP_WINDOW = 0xa4,
 	WINDOW_BAR = CAP_WINDOW + 4,
 	WINDOW_OFFSET = CAP_WINDOW + 8,
 	WINDOW_LENGTH = CAP_WINDOW + 12,
@@ -56,12 +66,12 @@ enum cap {
 
 static bool msix_on(const struct virtio_device *d)
 {
-	return pci_config_get(d->vm, d->slot, MSIX_CONTROL, 2) & MSIX_ENABLE;
+	return pci_config_half(d->vm, d->slot, MSIX_CONTROL) & MSIX_ENABLE;
 }
 
 bool transport_bus_master(const struct virtio_device *d)
 {
-	return pci_config_get(d->vm, d->slot, PCI_COMMAND, 2) & PCI_COMMAND_MASTER;
+	return pci_config_half(d->vm, d->slot, PCI_COMMAND) & PCI_COMMAND_MASTER;
 }
 
 static void intx_update(struct virtio_device *d)
@@ -73,7 +83,7 @@ static void intx_update(struct virtio_device *d)
  * sent at the end of the turn; if this instance does not live to see it, the next one interrupts for all of them. */
 static void vectors_flush(struct virtio_device *d)
 {
-	uint32_t control = pci_config_get(d->vm, d->slot, MSIX_CONTROL, 2);
+	uint16_t control = pci_config_half(d->vm, d->slot, MSIX_CONTROL);
 
 	if (!(control & MSIX_ENABLE) || (control & MSIX_MASK_ALL))
 		return;
@@ -306,7 +316,7 @@ static uint64_t common_access(struct virtio_device *d, unsigned reg, unsigned wi
 	return 0;
 }
 
-/* ---- BAR 0 ---- */
+/* ---- BARs ---- */
 
 static uint64_t config_access(struct virtio_device *d, unsigned offset, unsigned width, bool write,
 			      uint64_t value)
@@ -348,14 +358,23 @@ static uint64_t bar_access(void *dev, uint64_t at, unsigned width, bool write, u
 	if (offset >= BAR_PENDING && offset < BAR_PENDING + 8 && !write)
 		return (uint64_t)d->s->pending >> (offset - BAR_PENDING) * 8;
 	/* Through the window, or parked before the range was claimed. */
-	if (offset >= BAR_NOTIFY && offset < BAR_NOTIFY + BELLS * BELL_BYTES && write)
+	if (offset >= BAR_NOTIFY && offset < BAR_NOTIFY + BELLS_BYTES && write)
 		bell_rings(d, (offset - BAR_NOTIFY) / BELL_BYTES);
+	return 0;
+}
+
+static uint64_t ports_access(void *dev, uint64_t offset, unsigned width, bool write, uint64_t value)
+{
+	(void)width;
+	(void)value;
+	if (write)
+		bell_rings(dev, (unsigned)offset / BELL_BYTES);
 	return 0;
 }
 
 /* ---- configuration space ---- */
 
-/* The window (4.1.4.9): an access to its data is one to BAR 0. False: it looks at nothing. */
+/* The window (4.1.4.9): an access to its data is one to BAR 0, which has everything. False: it looks at nothing. */
 static bool window_at(const struct virtio_device *d, unsigned reg, unsigned width, unsigned *offset,
 		      unsigned *length)
 {
@@ -399,10 +418,11 @@ static void written(void *dev, unsigned reg, unsigned width)
 }
 
 static void cap_put(struct virtio_device *d, unsigned at, unsigned next, unsigned bytes,
-		    enum virtio_cap type, uint32_t offset, uint32_t length)
+		    enum virtio_cap type, unsigned bar, uint32_t offset, uint32_t length)
 {
 	pci_power_on(d->slot, at, PCI_CAP_VENDOR | next << 8 | bytes << 16 | (uint32_t)type << 24,
 		     4);
+	pci_power_on(d->slot, at + 4, bar, 1);
 	pci_power_on(d->slot, at + 8, offset, 4);
 	pci_power_on(d->slot, at + 12, length, 4);
 }
@@ -424,19 +444,24 @@ static void power_on_set(struct virtio_device *d)
 	pci_identity_set(d->slot, &id);
 	pci_power_on(d->slot, PCI_STATUS, PCI_STATUS_CAPABILITIES, 2);
 	pci_power_on(d->slot, PCI_BAR0, (uint32_t)PCI_WINDOW + d->slot * BAR_BYTES, 4);
+	pci_power_on(d->slot, PCI_BAR0 + 4, (0x1000 + d->slot * BELLS_BYTES) | PCI_BAR_IO, 4);
 	pci_power_on(d->slot, PCI_INTERRUPT_LINE, GSI_PCI + d->slot % 4, 1);
 	pci_power_on(d->slot, PCI_CAPABILITIES, CAP_MSIX, 1);
 	pci_power_on(d->slot, CAP_MSIX,
 		     PCI_CAP_MSIX | CAP_COMMON << 8 | (virtio_vectors(d) - 1) << 16, 4);
 	pci_power_on(d->slot, CAP_MSIX + 4, BAR_VECTORS, 4);
 	pci_power_on(d->slot, CAP_MSIX + 8, BAR_PENDING, 4);
-	cap_put(d, CAP_COMMON, CAP_NOTIFY, 16, VIRTIO_CAP_COMMON, BAR_COMMON, COMMON_BYTES);
-	cap_put(d, CAP_NOTIFY, CAP_ISR, 20, VIRTIO_CAP_NOTIFY, BAR_NOTIFY, BELLS * BELL_BYTES);
+	cap_put(d, CAP_COMMON, CAP_PORTS, 16, VIRTIO_CAP_COMMON, 0, BAR_COMMON, COMMON_BYTES);
+	cap_put(d, CAP_PORTS, CAP_NOTIFY, 20, VIRTIO_CAP_NOTIFY, 1, 0, BELLS_BYTES);
+	pci_power_on(d->slot, CAP_PORTS + 16, BELL_STEP, 4);
+	cap_put(d, CAP_NOTIFY, CAP_ISR, 20, VIRTIO_CAP_NOTIFY, 0, BAR_NOTIFY, BELLS_BYTES);
 	pci_power_on(d->slot, CAP_NOTIFY + 16, BELL_STEP, 4);
-	cap_put(d, CAP_ISR, config_bytes ? CAP_CONFIG : CAP_WINDOW, 16, VIRTIO_CAP_ISR, BAR_ISR, 1);
+	cap_put(d, CAP_ISR, config_bytes ? CAP_CONFIG : CAP_WINDOW, 16, VIRTIO_CAP_ISR, 0, BAR_ISR,
+		1);
 	if (config_bytes)
-		cap_put(d, CAP_CONFIG, CAP_WINDOW, 16, VIRTIO_CAP_DEVICE, BAR_CONFIG, config_bytes);
-	cap_put(d, CAP_WINDOW, 0, 20, VIRTIO_CAP_PCI, 0, 0);
+		cap_put(d, CAP_CONFIG, CAP_WINDOW, 16, VIRTIO_CAP_DEVICE, 0, BAR_CONFIG,
+			config_bytes);
+	cap_put(d, CAP_WINDOW, 0, 20, VIRTIO_CAP_PCI, 0, 0, 0);
 }
 
 void transport_reset(struct virtio_device *d)
@@ -463,20 +488,29 @@ void transport_registers_reset(struct virtio_device *d)
 void transport_attach(struct virtio_device *d)
 {
 	struct pci_function f = {
-		.bar_bytes = BAR_BYTES,
-		.n_regions = 1,
-		.regions = {{0, BAR_NOTIFY, HV_CLAIM_PARK, 0}},
-		.bar = bar_access,
+		.bar = {{.space = HV_SPACE_MMIO,
+			 .bytes = BAR_BYTES,
+			 .n_regions = 1,
+			 .regions = {{0, BAR_NOTIFY, HV_CLAIM_PARK, 0}},
+			 .fn = bar_access,
+			 .mapped = &d->s->mapped},
+			{.space = HV_SPACE_PIO,
+			 .bytes = BELLS_BYTES,
+			 .fn = ports_access,
+			 .mapped = &d->s->mapped_io}},
 		.before_read = before_read,
 		.written = written,
 		.dev = d,
-		.mapped = &d->s->mapped,
 	};
 
-	for (unsigned i = 0; i < BELLS && i < d->n_queues; i++)
-		f.regions[f.n_regions++] = (struct pci_region){BAR_NOTIFY + i * BELL_BYTES,
-							       BELL_BYTES, HV_CLAIM_DOORBELL,
-							       VIRTIO_BELL(d->slot) + i};
+	for (unsigned i = 0; i < BELLS && i < d->n_queues; i++) {
+		struct pci_region r = {i * BELL_BYTES, BELL_BYTES, HV_CLAIM_DOORBELL,
+				       VIRTIO_BELL(d->slot) + i};
+
+		f.bar[1].regions[f.bar[1].n_regions++] = r;
+		r.offset += BAR_NOTIFY;
+		f.bar[0].regions[f.bar[0].n_regions++] = r;
+	}
 	pci_function_attach(d->slot, &f);
 	power_on_set(d);
 	pci_config_mask(d->slot, MSIX_CONTROL, MSIX_ENABLE | MSIX_MASK_ALL, 2);

@@ -331,5 +331,12 @@ size_t vq_copy_to(const struct virtqueue *q, const struct vq_chain *c, size_t of
 size_t vq_copy_from(const struct virtqueue *q, const struct vq_chain *c, size_t offset, void *to,
 		    size_t n)
 {
+	const struct vq_segment *first = &c->segment[0];
+
+	/* As headers mostly lie: in one piece. */
+	if (c->n_out && offset + n <= first->bytes) {
+		memcpy(to, (const uint8_t *)guest_at(q->ram, first->gpa, first->bytes) + offset, n);
+		return n;
+	}
 	return copy(q, c->segment, c->n_out, offset, to, n, false);
 }

@@ -60,6 +60,7 @@ static struct {
 
 /* Found in the capabilities. */
 static volatile uint8_t *v_common, *v_isr, *v_bell, *v_own;
+static uint16_t v_bell_port;
 static volatile uint32_t *v_table, *v_pending;
 static unsigned v_msix; /* configuration offset */
 static volatile unsigned v_config_irqs, v_queue_irqs;
@@ -140,14 +141,18 @@ static inline void v_find(uint64_t bar)
 		seen |= 1u << type;
 		if (type == 1)
 			v_common = where;
-		if (type == 2)
-			v_bell = where; /* queue 0: notify_off 0 */
+		/* queue 0: notify_off 0 */
+		if (type == 2 && (v_cfg(at + 4) & 0xff) == 1)
+			v_bell_port = (uint16_t)((v_cfg(0x14) & ~3u) + v_cfg(at + 8));
+		else if (type == 2)
+			v_bell = where;
 		if (type == 3)
 			v_isr = where;
 		if (type == 4)
 			v_own = where;
 	}
 	check((seen & 0x2e) == 0x2e && v_msix, "capabilities: %x, MSI-X at %x", seen, v_msix);
+	check(v_bell && v_bell_port, "no doorbells in both spaces");
 }
 
 static inline void v_msix_on(void)
@@ -195,6 +200,12 @@ static inline void v_start(uint32_t features)
 
 static inline void v_bell_ring(void)
 {
+	outw(v_bell_port, 0);
+}
+
+/* The same in memory. */
+static inline void v_bell_write(void)
+{
 	*(volatile uint16_t *)v_bell = 0;
 }
 
@@ -220,7 +231,7 @@ static inline bool v_used(uint16_t idx)
 static inline void v_open(void)
 {
 	check(v_cfg(0) == V_ID, "another device in slot %u: %x", V_SLOT, v_cfg(0));
-	v_cfg_set(4, 6);
+	v_cfg_set(4, 7);
 	v_find(v_cfg(0x10) & ~15u);
 }
 

@@ -5,7 +5,7 @@
  */
 #include "virtio.h"
 
-enum { ELSEWHERE = 0xf1000000 };
+enum { ELSEWHERE = 0xf1000000, ELSEWHERE_PORT = 0x2000 };
 
 static void negotiation(void)
 {
@@ -38,7 +38,10 @@ static void requests(void)
 
 	for (uint16_t i = 0; i < 20; i++) {
 		v_offer(i % VQ_SIZE);
-		v_bell_ring();
+		if (i % 2)
+			v_bell_ring();
+		else
+			v_bell_write();
 		check(v_used((uint16_t)(i + 1)), "request %u does not come back", i);
 		check(vq.used.ring[i % VQ_SIZE].id == i % VQ_SIZE &&
 			      vq.used.ring[i % VQ_SIZE].len == VQ_BYTES,
@@ -90,6 +93,7 @@ static void moved(void)
 	uint64_t old = v_cfg(0x10) & ~15u;
 
 	v_cfg_set(0x10, ELSEWHERE);
+	v_cfg_set(0x14, ELSEWHERE_PORT);
 	check((mmio_read(old) & 0xff) == 0xff, "still at its old place");
 	v_find(ELSEWHERE);
 	v_start(0);
@@ -99,7 +103,7 @@ static void moved(void)
 	v_cfg_set(4, 4);
 	check(mmio_read(ELSEWHERE + V_STATUS) == 0xffffffff, "decodes while it must not");
 	v_bell_ring(); /* into nothing */
-	v_cfg_set(4, 6);
+	v_cfg_set(4, 7);
 	check(v_rd8(V_STATUS) == 15, "status %x after decoding was off", v_rd8(V_STATUS));
 }
 
