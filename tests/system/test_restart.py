@@ -278,7 +278,7 @@ def test_figures_one_cpu(tmp_path):
     with Host(options=STATIC + " console.guests=all test.soak=10", mem=512, icount=True, modules=files, limit=100) as h:
         (longest, lost), (without, _) = gaps(h, 10, 90)
         print(f"one CPU: longest gap {longest / 1e6:.1f} ms, {lost / 1e6:.0f} ms in all over 10 deaths; without deaths {without / 1e6:.3f} ms")
-        assert longest <= 10e6 and without <= 50e3, (longest, without)
+        assert longest <= 15e6 and without <= 50e3, (longest, without)  # a vmm and the control kernel may end together
 
 
 def test_figures_own_cpu(tmp_path):
