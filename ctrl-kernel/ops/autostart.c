@@ -31,13 +31,19 @@ static void done(void *ctx, const struct ops_error *e)
 	loop_defer(&next_job);
 }
 
+/* Its images may be stored on a drive, and are there when all of the configuration that lasts is. */
+static bool has_all(const struct vm *vm)
+{
+	return vm->spec.from_boot || keep_lasting();
+}
+
 /* The first of those that are left; one that somebody has started meanwhile is not. */
 static struct vm *next_vm(void)
 {
 	struct vm *best = NULL;
 
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
-		if (!vm->starts)
+		if (!vm->starts || !has_all(vm))
 			continue;
 		if (vm->run)
 			tried(vm);

@@ -4,6 +4,8 @@ import itertools
 import re
 import time
 
+from host import UP
+
 _count = itertools.count()
 DHCP = (r"#!/bin/sh\n[ $1 = bound ] || exit 0\nip addr add $ip/$mask dev $interface\nip route add default via $router\n"
         r"echo nameserver $dns >/etc/resolv.conf\n")
@@ -19,8 +21,19 @@ class Guest:
     """A Linux guest's shell. sh() waits, begin() does not: wait() gets the rest."""
 
     def __init__(self, api, name, networks, timeout=120, port="ttyS0", **changes):
-        self.api, self.name, self.port = api, name, port
         api.start_linux(spec(name, networks, **changes), timeout, port)
+        self.attach(api, name, port)
+
+    @classmethod
+    def running(cls, api, name, timeout=120):
+        """One that was started otherwise."""
+        g = cls.__new__(cls)
+        api.wait_console(name, UP, timeout)
+        g.attach(api, name, "ttyS0")
+        return g
+
+    def attach(self, api, name, port):
+        self.api, self.name, self.port = api, name, port
         self.sh("stty -echo; PS1=; echo")
 
     def begin(self, command):

@@ -54,10 +54,10 @@ class Lost(Exception):
 
 class Volumes:
     """allowed: what the pool may hold, {name: bytes} each; one of it, when the last request was answered. torn: the part of the data that a lost
-    request may have written to."""
+    request may have written to. foreign: names in the pool that are others' matter."""
 
-    def __init__(self, rng, pool="p"):
-        self.rng, self.path = rng, f"/v1/pools/{pool}/volumes"
+    def __init__(self, rng, pool="p", foreign=()):
+        self.rng, self.path, self.foreign = rng, f"/v1/pools/{pool}/volumes", foreign
         self.allowed, self.content, self.torn = [{DATA: DATA_BYTES}], bytearray(DATA_BYTES), None
         self.made = self.acknowledged = self.lost = self.checks = self.written = 0
         self.kinds = {}
@@ -146,7 +146,7 @@ class Volumes:
         """The pool and the data are what they may be."""
         pool = api.get(self.path.rsplit("/", 1)[0])
         assert pool["state"] == "ok", pool
-        now = {v["name"]: v["bytes"] for v in api.get(self.path)["items"]}
+        now = {v["name"]: v["bytes"] for v in api.get(self.path)["items"] if v["name"] not in self.foreign}
         assert now in self.allowed, f"there is {now}; allowed: {self.allowed}"
         status, _, data = api.raw("GET", f"{self.path}/{DATA}/content")
         assert status == 200 and len(data) == DATA_BYTES

@@ -20,9 +20,9 @@ FORWARDED = 2222
 class Server(http.server.ThreadingHTTPServer):
     """On the loopback of this machine, which QEMU shows as 10.0.2.2: random bytes, and their checksum."""
 
-    def __init__(self):
+    def __init__(self, size=1 << 20):
         super().__init__(("127.0.0.1", 0), Answer)
-        self.data = os.urandom(1 << 20)
+        self.data = os.urandom(size)
         self.sha256 = hashlib.sha256(self.data).hexdigest()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 

@@ -637,7 +637,7 @@ static void test_autostart(void **state)
 	struct vm *one, *two, *three;
 
 	(void)state;
-	spec.autostart = true;
+	spec.autostart = spec.from_boot = true;
 	assert_int_equal(vm_define(&spec, &one, &e), 0);
 	autostart_want(one);
 	strcpy(spec.name, "two");
@@ -659,6 +659,28 @@ static void test_autostart(void **state)
 	assert_int_equal(one->pending, VM_IDLE);
 	assert_int_equal(three->state, VM_DEFINED);
 	assert_false(one->starts || two->starts || three->starts);
+}
+
+/* The instance before ended when it had defined a VM and its images were not yet loaded. */
+static void test_autostart_stored(void **state)
+{
+	struct vm_spec spec = spec_for("stored");
+	struct ops_error e;
+	struct vm *vm;
+
+	(void)state;
+	keep_init();
+	spec.autostart = true;
+	assert_int_equal(vm_define(&spec, &vm, &e), 0);
+	autostart_want(vm);
+	autostart_begin();
+	fake_loop();
+	assert_int_equal(vm->pending, VM_IDLE);
+	assert_true(vm->starts);
+	keep_lasting_set();
+	autostart_begin();
+	fake_loop();
+	assert_int_equal(vm->pending, VM_STARTING);
 }
 
 /* What runs is not described anew, but for its start; and nothing that the next instance would take for damage. */
@@ -704,7 +726,7 @@ static void test_autostart_order(void **state)
 	struct ops_error e;
 
 	(void)state;
-	spec.autostart = true;
+	spec.autostart = spec.from_boot = true;
 	spec.autostart_order = 9;
 	assert_int_equal(vm_define(&spec, &last, &e), 0);
 	strcpy(spec.name, "manual");
@@ -760,6 +782,8 @@ int main(void)
 		T(test_autostart_order),
 		T(test_redefine),
 		T(test_start_big),
+		cmocka_unit_test_setup(test_autostart_stored,
+				       setup), /* the last: it leaves a store */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

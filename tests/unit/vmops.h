@@ -16,6 +16,7 @@
 #include "ctrl-kernel/ops/autostart.h"
 #include "ctrl-kernel/ops/host.h"
 #include "ctrl-kernel/ops/images.h"
+#include "ctrl-kernel/ops/keep.h"
 #include "ctrl-kernel/ops/lasting.h"
 #include "ctrl-kernel/ops/modules.h"
 #include "ctrl-kernel/ops/start.h"

@@ -26,7 +26,7 @@ system: test-setup
 test-intel: test-setup
 	$(Q)$(PYTEST) tests/system/test_bochs*.py
 soak: test-setup
-	$(Q)SOAK=10000 $(PYTEST) tests/system/test_soak.py
+	$(Q)SOAK=10000 $(PYTEST) tests/system/test_soak.py tests/system/test_soak_all.py
 SECONDS_EACH ?= 600
 fuzz: | $(DEPS)/.fetched
 	$(Q)FUZZ_SECONDS=$(SECONDS_EACH) $(PYTEST) tests/test_fuzz.py
