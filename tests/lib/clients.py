@@ -189,11 +189,7 @@ def stop_all(clients, console):
 
 def remove_all(h):
     """What the clients have left."""
-    for vm in h.api.get("/v1/vms")["items"]:
-        if vm["name"].startswith("vm-"):
-            if vm["state"] in ("running", "paused"):
-                h.api.post(f"/v1/vms/{vm['name']}/actions/stop")
-            h.api.delete(f"/v1/vms/{vm['name']}")
+    h.api.remove_vms("vm-")
     for image in h.api.get("/v1/images")["items"]:
         if image["name"].startswith("image-"):
             h.api.delete(f"/v1/images/{image['name']}")

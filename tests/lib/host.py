@@ -73,12 +73,14 @@ class Api:
     def delete(self, path):
         return self.call("DELETE", path)
 
-    def remove_vms(self):
-        """All of them, whatever they are doing."""
-        for vm in self.get("/v1/vms")["items"]:
-            if vm["state"] in ("running", "paused"):
-                self.post(f"/v1/vms/{vm['name']}/actions/stop")
-            self.delete(f"/v1/vms/{vm['name']}")
+    def remove_vms(self, prefix=""):
+        """All of them, or those whose names begin so, whatever they are doing."""
+        for name in [vm["name"] for vm in self.get("/v1/vms")["items"] if vm["name"].startswith(prefix)]:
+            try:
+                self.delete(f"/v1/vms/{name}")
+            except Problem:  # it runs, or is being started
+                self.post(f"/v1/vms/{name}/actions/stop")
+                self.delete(f"/v1/vms/{name}")
 
     def upload(self, name, file):
         data = Path(file).read_bytes() if not isinstance(file, bytes) else file
