@@ -33,7 +33,8 @@ struct nat {
 };
 
 static struct nat *gateways;
-static struct nat_flows *flows; /* of all of them: the host's ports are the same */
+static struct nat_flows *flows;           /* of all of them: the host's ports are the same */
+static struct nat_flows_kept *flows_kept; /* [borrows] */
 
 static uint32_t now_s(void)
 {
@@ -159,7 +160,7 @@ static bool forbidden(const struct nat *n, uint32_t ip, const struct nat_host *h
 
 static void out(struct nat *n, struct nat_view *v, const struct nat_host *host, uint32_t remote)
 {
-	struct nat_ends e = {.net = n,
+	struct nat_ends e = {.net = n->config.gateway,
 			     .protocol = v->protocol,
 			     .guest = v->source,
 			     .guest_port = v->source_port,
@@ -319,19 +320,33 @@ static bool is_ours(uint16_t port)
 
 static struct nat_flow *forwarded(const struct nat_view *v, struct nat_ends *e)
 {
-	const struct nat_forward *w = forward_of(v->protocol, v->dest_port, &e->net);
+	struct nat *n;
+	const struct nat_forward *w = forward_of(v->protocol, v->dest_port, &n);
 
 	if (!w)
 		return NULL;
+	e->net = n->config.gateway;
 	e->guest = w->to;
 	e->guest_port = w->to_port;
 	return nat_flow_add(flows, e, v->dest_port, now_s());
 }
 
+/* NULL: it is not there (any more). */
+static struct nat *gateway_of(const struct nat_flow *f)
+{
+	struct nat *n = gateways;
+
+	while (n && n->config.gateway != f->ends.net)
+		n = n->next;
+	return n;
+}
+
 static void in(struct nat_flow *f, struct nat_view *v)
 {
-	struct nat *n = f->ends.net;
+	struct nat *n = gateway_of(f);
 
+	if (!n)
+		return;
 	if (f->seen_as) {
 		if (!dns_in(n, f, v)) {
 			n->stats.dns_unasked++;
@@ -356,6 +371,7 @@ static bool error_in(struct nat_view *v)
 	struct nat_ends e = {0};
 	struct nat_view inner;
 	struct nat_flow *f;
+	struct nat *n;
 
 	if (!nat_inner(v, &inner))
 		return false;
@@ -365,11 +381,12 @@ static bool error_in(struct nat_view *v)
 	f = nat_flow_outside(flows, &e, inner.source_port, now_s());
 	if (!f)
 		return is_ours(inner.source_port);
+	n = gateway_of(f);
 	nat_set_inner_source(v, &inner, f->ends.guest, f->ends.guest_port);
-	if (!nat_hop(v))
+	if (!n || !nat_hop(v))
 		return true;
 	nat_set_dest(v, f->ends.guest, 0);
-	to_guest(f->ends.net, f->ends.guest, v->packet, v->bytes);
+	to_guest(n, f->ends.guest, v->packet, v->bytes);
 	return true;
 }
 
@@ -436,6 +453,11 @@ static bool plug(struct nat *n)
 	return true;
 }
 
+void nat_keep(struct nat_flows_kept *kept)
+{
+	flows_kept = kept;
+}
+
 struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp_lease *leases,
 		     uint32_t secret)
 {
@@ -443,7 +465,7 @@ struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp
 	struct nat *n = calloc(1, sizeof(*n));
 
 	if (n && !flows)
-		flows = nat_flows_make(secret);
+		flows = nat_flows_make(flows_kept, secret, now_s());
 	if (!n || !flows) {
 		free(n);
 		return NULL;
@@ -467,7 +489,7 @@ bool nat_change(struct nat *n, const struct nat_config *c)
 {
 	bool moves = c->gateway != n->config.gateway || c->vid != n->config.vid;
 
-	nat_flows_drop(flows, n);
+	nat_flows_drop(flows, n->config.gateway);
 	configure(n, c);
 	if (!moves)
 		return true;
@@ -480,7 +502,7 @@ void nat_close(struct nat *n)
 {
 	struct nat **at = &gateways;
 
-	nat_flows_drop(flows, n);
+	nat_flows_drop(flows, n->config.gateway);
 	while (*at != n)
 		at = &(*at)->next;
 	*at = n->next;

@@ -53,6 +53,9 @@ struct nat_stats {
 
 struct nat;
 
+/* Where the flows lie that outlive this instance: [borrows], zeros or as an instance before left it. Before the first nat_open();
+ * without it they end with us. */
+void nat_keep(struct nat_flows_kept *kept);
 /* leases: [borrows] DHCPD_LEASES_MAX of them, as an instance before left them.
  * secret: of hash tables. NULL: no memory, or no port free. */
 struct nat *nat_open(const struct nat_config *c, struct vswitch *sw, struct dhcp_lease *leases,

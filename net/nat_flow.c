@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See nat_flow.h. Two hash tables over one array; what has timed out goes when it is met, or when room is needed. */
+/* See nat_flow.h. Two hash tables over the array of flows; what has timed out goes when it is met, or when room is needed. */
 #include "net/nat_flow.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BUCKETS 4096u
 #define END UINT16_MAX
@@ -16,8 +17,14 @@
 #define FIN 1u
 #define RST 4u
 
+#define MAGIC 0x574f4c4654414eull /* "NATFLOW" */
+#define VERSION 1u
+_Static_assert(sizeof(struct nat_flow) == 36 && VERSION == 1, "another layout is another version");
+
 struct nat_flows {
-	struct nat_flow flow[NAT_FLOWS_MAX];
+	struct nat_flows_kept *own; /* [owns] NULL: somebody else's memory is used */
+	struct nat_flow *flow;      /* [borrows] */
+	uint16_t next_inside[NAT_FLOWS_MAX], next_outside[NAT_FLOWS_MAX]; /* free ones: by inside */
 	uint16_t inside[BUCKETS], outside[BUCKETS];
 	uint16_t free;
 	unsigned n;
@@ -54,26 +61,37 @@ static unsigned hash_outside(const struct nat_flows *t, const struct nat_ends *e
 	return mix((uint64_t)port << 16 | e->protocol, remote_word(e), t->secret) % BUCKETS;
 }
 
-struct nat_flows *nat_flows_make(uint32_t secret)
+static uint16_t find_inside(const struct nat_flows *t, const struct nat_ends *e)
 {
-	struct nat_flows *t = calloc(1, sizeof(*t));
+	uint16_t i = t->inside[hash_inside(t, e)];
 
-	if (!t)
-		return NULL;
-	t->secret = secret;
-	t->free = END;
-	for (unsigned i = 0; i < BUCKETS; i++)
-		t->inside[i] = t->outside[i] = END;
-	for (unsigned i = 0; i < NAT_FLOWS_MAX; i++) {
-		t->flow[i].next_inside = t->free;
-		t->free = (uint16_t)i;
-	}
-	return t;
+	while (i != END &&
+	       (guest_word(&t->flow[i].ends) != guest_word(e) ||
+		remote_word(&t->flow[i].ends) != remote_word(e) || t->flow[i].ends.net != e->net))
+		i = t->next_inside[i];
+	return i;
 }
 
-void nat_flows_free(struct nat_flows *t)
+static uint16_t find_outside(const struct nat_flows *t, const struct nat_ends *e, uint16_t port)
 {
-	free(t);
+	uint16_t i = t->outside[hash_outside(t, e, port)];
+
+	while (i != END && (t->flow[i].port != port || t->flow[i].ends.protocol != e->protocol ||
+			    remote_word(&t->flow[i].ends) != remote_word(e)))
+		i = t->next_outside[i];
+	return i;
+}
+
+static void link(struct nat_flows *t, uint16_t i)
+{
+	const struct nat_flow *f = &t->flow[i];
+	uint16_t *inside = &t->inside[hash_inside(t, &f->ends)];
+	uint16_t *outside = &t->outside[hash_outside(t, &f->ends, f->port)];
+
+	t->next_inside[i] = *inside;
+	t->next_outside[i] = *outside;
+	*inside = *outside = i;
+	t->n++;
 }
 
 static void unlink_inside(struct nat_flows *t, uint16_t i)
@@ -81,8 +99,8 @@ static void unlink_inside(struct nat_flows *t, uint16_t i)
 	uint16_t *at = &t->inside[hash_inside(t, &t->flow[i].ends)];
 
 	while (*at != i)
-		at = &t->flow[*at].next_inside;
-	*at = t->flow[i].next_inside;
+		at = &t->next_inside[*at];
+	*at = t->next_inside[i];
 }
 
 static void unlink_outside(struct nat_flows *t, uint16_t i)
@@ -90,17 +108,75 @@ static void unlink_outside(struct nat_flows *t, uint16_t i)
 	uint16_t *at = &t->outside[hash_outside(t, &t->flow[i].ends, t->flow[i].port)];
 
 	while (*at != i)
-		at = &t->flow[*at].next_outside;
-	*at = t->flow[i].next_outside;
+		at = &t->next_outside[*at];
+	*at = t->next_outside[i];
+}
+
+static void put_free(struct nat_flows *t, uint16_t i)
+{
+	t->next_inside[i] = t->free;
+	t->free = i;
 }
 
 static void drop(struct nat_flows *t, uint16_t i)
 {
+	__atomic_store_n(&t->flow[i].used, 0, __ATOMIC_RELEASE);
 	unlink_inside(t, i);
 	unlink_outside(t, i);
-	t->flow[i] = (struct nat_flow){.next_inside = t->free};
-	t->free = i;
+	put_free(t, i);
 	t->n--;
+}
+
+/* Could an instance have meant that? Beside those that were taken over before it. */
+static bool sane(const struct nat_flows *t, const struct nat_flow *f, uint32_t now_s)
+{
+	uint8_t p = f->ends.protocol;
+
+	return f->used == 1 && f->answered <= 1 && f->closing <= 1 && f->ends.net && f->port &&
+	       (p == NAT_ICMP || p == NAT_TCP || p == NAT_UDP) &&
+	       f->deadline_s - now_s <= TCP_OPEN_S && find_inside(t, &f->ends) == END &&
+	       find_outside(t, &f->ends, f->port) == END;
+}
+
+static void take_over(struct nat_flows *t, uint32_t now_s)
+{
+	for (unsigned i = NAT_FLOWS_MAX; i-- > 0;) {
+		if (sane(t, &t->flow[i], now_s)) {
+			link(t, (uint16_t)i);
+			continue;
+		}
+		t->flow[i].used = 0;
+		put_free(t, (uint16_t)i);
+	}
+}
+
+struct nat_flows *nat_flows_make(struct nat_flows_kept *kept, uint32_t secret, uint32_t now_s)
+{
+	struct nat_flows *t = calloc(1, sizeof(*t));
+
+	if (t && !kept)
+		t->own = kept = calloc(1, sizeof(*kept));
+	if (!t || !kept) {
+		free(t);
+		return NULL;
+	}
+	t->flow = kept->flow;
+	t->secret = secret;
+	t->free = END;
+	for (unsigned i = 0; i < BUCKETS; i++)
+		t->inside[i] = t->outside[i] = END;
+	if (kept->magic != MAGIC || kept->version != VERSION)
+		memset(kept, 0, sizeof(*kept));
+	kept->version = VERSION;
+	kept->magic = MAGIC;
+	take_over(t, now_s);
+	return t;
+}
+
+void nat_flows_free(struct nat_flows *t)
+{
+	free(t->own);
+	free(t);
 }
 
 static bool is_old(const struct nat_flow *f, uint32_t now_s)
@@ -108,38 +184,26 @@ static bool is_old(const struct nat_flow *f, uint32_t now_s)
 	return (int32_t)(now_s - f->deadline_s) >= 0;
 }
 
+/* The flow, unless its time is over: then it goes. */
+static struct nat_flow *met(struct nat_flows *t, uint16_t i, uint32_t now_s)
+{
+	if (i == END)
+		return NULL;
+	if (!is_old(&t->flow[i], now_s))
+		return &t->flow[i];
+	drop(t, i);
+	return NULL;
+}
+
 struct nat_flow *nat_flow_inside(struct nat_flows *t, const struct nat_ends *e, uint32_t now_s)
 {
-	for (uint16_t i = t->inside[hash_inside(t, e)]; i != END; i = t->flow[i].next_inside) {
-		struct nat_flow *f = &t->flow[i];
-
-		if (guest_word(&f->ends) != guest_word(e) ||
-		    remote_word(&f->ends) != remote_word(e) || f->ends.net != e->net)
-			continue;
-		if (!is_old(f, now_s))
-			return f;
-		drop(t, i);
-		return NULL;
-	}
-	return NULL;
+	return met(t, find_inside(t, e), now_s);
 }
 
 struct nat_flow *nat_flow_outside(struct nat_flows *t, const struct nat_ends *e, uint16_t port,
 				  uint32_t now_s)
 {
-	for (uint16_t i = t->outside[hash_outside(t, e, port)]; i != END;
-	     i = t->flow[i].next_outside) {
-		struct nat_flow *f = &t->flow[i];
-
-		if (f->port != port || f->ends.protocol != e->protocol ||
-		    remote_word(&f->ends) != remote_word(e))
-			continue;
-		if (!is_old(f, now_s))
-			return f;
-		drop(t, i);
-		return NULL;
-	}
-	return NULL;
+	return met(t, find_outside(t, e, port), now_s);
 }
 
 /* Once a second at most: it walks the table. */
@@ -211,8 +275,8 @@ static uint32_t lifetime(const struct nat_flow *f)
 struct nat_flow *nat_flow_add(struct nat_flows *t, const struct nat_ends *e, uint16_t port,
 			      uint32_t now_s)
 {
-	uint16_t i, *inside, *outside;
 	struct nat_flow *f;
+	uint16_t i;
 
 	if (!has_room(t, e, now_s))
 		return NULL;
@@ -224,17 +288,11 @@ struct nat_flow *nat_flow_add(struct nat_flows *t, const struct nat_ends *e, uin
 	}
 	i = t->free;
 	f = &t->flow[i];
-	inside = &t->inside[hash_inside(t, e)];
-	outside = &t->outside[hash_outside(t, e, port)];
-	t->free = f->next_inside;
-	*f = (struct nat_flow){.ends = *e,
-			       .port = port,
-			       .used = true,
-			       .next_inside = *inside,
-			       .next_outside = *outside};
+	t->free = t->next_inside[i];
+	*f = (struct nat_flow){.ends = *e, .port = port};
 	f->deadline_s = now_s + lifetime(f);
-	*inside = *outside = i;
-	t->n++;
+	__atomic_store_n(&f->used, 1, __ATOMIC_RELEASE);
+	link(t, i);
 	t->counters.flows_made++;
 	return f;
 }
@@ -243,13 +301,13 @@ struct nat_flow *nat_flow_add(struct nat_flows *t, const struct nat_ends *e, uin
 void nat_flow_touch(struct nat_flow *f, uint8_t tcp_flags, bool from_guest, uint32_t now_s)
 {
 	if (!from_guest)
-		f->answered = true;
+		f->answered = 1;
 	if (f->ends.protocol == NAT_TCP && (tcp_flags & (FIN | RST)))
-		f->closing = true;
+		f->closing = 1;
 	f->deadline_s = now_s + lifetime(f);
 }
 
-void nat_flows_drop(struct nat_flows *t, const struct nat *net)
+void nat_flows_drop(struct nat_flows *t, uint32_t net)
 {
 	for (unsigned i = 0; i < NAT_FLOWS_MAX; i++)
 		if (t->flow[i].used && t->flow[i].ends.net == net)

@@ -22,7 +22,7 @@ enum slot {
 	SLOT_CONSOLE = 1 + IMAGE_RECORDS,
 	SLOT_HVC = SLOT_CONSOLE + VMS_MAX
 };
-_Static_assert((unsigned)SLOT_HVC + VMS_MAX <= KEEP_SLOT_RAM_0, "slots of hv");
+_Static_assert((unsigned)SLOT_HVC + VMS_MAX < KEEP_SLOT_RAM_0, "slots of hv; one is NAT's");
 
 struct image_record {
 	uint32_t live, source, hashed, stored;

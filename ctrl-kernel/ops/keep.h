@@ -10,6 +10,7 @@
  *   KEEP_SLOT_JOBS        the table of operations (jobs.c), format and all its own
  *   KEEP_SLOT_NETWORKS    that of networks (network_table.c), in the same way
  *   KEEP_SLOT_RAM         records of volumes in memory, and below it their objects (keep_ram.h)
+ *   below these           the flows of NAT (network_table.c, net/nat_flow.h)
  *
  * A record counts from the moment its `live` is set, which is its last store; what changes in it later is written beside
  * the old and then pointed to. So the store is consistent whenever the program dies.

@@ -3,13 +3,14 @@
 #include "ctrl-kernel/ops/network_table.h"
 
 #include <string.h>
-#include "ctrl-kernel/ops/keep.h"
+#include "ctrl-kernel/ops/keep_ram.h"
 #include "ctrl-kernel/ops/sane.h"
 #include "ctrl-kernel/rt/hvcall.h"
-#include "net/dhcpd.h"
+#include "net/nat.h"
 
 #define MAGIC 0x5354454eull /* "NETS" */
 #define VERSION 1u
+#define KEEP_SLOT_NAT (KEEP_SLOT_RAM_0 - 1u)
 
 struct record {
 	uint32_t live, current; /* of spec[] */
@@ -34,24 +35,26 @@ static struct table unkept, *table = &unkept; /* [owns] mapping */
 static uint32_t object; /* [owns] its pages, and behind them a page of leases for each record */
 static struct dhcp_lease *leases[NETWORKS_MAX]; /* [owns] mappings */
 
-static uint32_t table_mem(void)
+/* What is kept in the slot; made, of so many zero pages, where there is nothing. 0: no memory. */
+static uint32_t kept(unsigned slot, uint64_t pages)
 {
-	uint64_t mem, now = 0;
+	uint64_t mem = 0;
 
-	if (hv_mem_kept(KEEP_SLOT_NETWORKS, &mem) == 0)
+	if (hv_mem_kept(slot, &mem) == 0)
 		return (uint32_t)mem;
-	if (hv_mem_create(0, &mem) || hv_mem_grow((uint32_t)mem, TABLE_PAGES, &now) ||
-	    now < TABLE_PAGES || hv_mem_keep((uint32_t)mem, KEEP_SLOT_NETWORKS))
-		rt_die("no memory for the table of networks");
-	return (uint32_t)mem;
+	if (hv_mem_create(0, &mem) == 0 && hv_mem_grow_to((uint32_t)mem, pages) == 0 &&
+	    hv_mem_keep((uint32_t)mem, slot) == 0)
+		return (uint32_t)mem;
+	hv_handle_close((uint32_t)mem);
+	return 0;
 }
 
 void network_table_init(bool *made)
 {
-	object = table_mem();
-	table = rt_mem_map(object, 0, TABLE_PAGES, HVP_READ | HVP_WRITE);
+	object = kept(KEEP_SLOT_NETWORKS, TABLE_PAGES);
+	table = object ? rt_mem_map(object, 0, TABLE_PAGES, HVP_READ | HVP_WRITE) : NULL;
 	if (!table)
-		rt_die("the table of networks cannot be mapped");
+		rt_die("no memory for the table of networks");
 	*made = table->magic != MAGIC || table->version != VERSION;
 	if (!*made)
 		return;
@@ -116,6 +119,20 @@ void network_table_change(unsigned record, const struct network_spec *spec)
 
 	r->spec[other] = *spec;
 	__atomic_store_n(&r->current, other, __ATOMIC_RELEASE);
+}
+
+struct nat_flows_kept *network_table_flows(void)
+{
+	uint64_t pages = (sizeof(struct nat_flows_kept) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
+	uint32_t mem = kept(KEEP_SLOT_NAT, pages);
+	void *flows = mem ? rt_mem_map(mem, 0, pages, HVP_READ | HVP_WRITE) : NULL;
+
+	if (mem)
+		hv_handle_close(mem); /* hv and the mapping hold it */
+	if (!flows)
+		rt_log("no memory for flows of NAT that outlive the control kernel; they end with "
+		       "it");
+	return flows;
 }
 
 struct dhcp_lease *network_table_leases(unsigned record)

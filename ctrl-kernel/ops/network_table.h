@@ -12,6 +12,8 @@ bool network_table_read(unsigned i, struct network_spec *out);
 int network_table_add(const struct network_spec *spec, unsigned *record,
 		      struct ops_error *e) MUST_CHECK;
 void network_table_change(unsigned record, const struct network_spec *spec);
+/* Of all of them, kept, too; NULL: no memory. Once. */
+struct nat_flows_kept *network_table_flows(void);
 /* DHCPD_LEASES_MAX leases of that network, kept, too; NULL: no memory. */
 struct dhcp_lease *network_table_leases(unsigned record);
 void network_table_remove(unsigned record);

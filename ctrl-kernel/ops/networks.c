@@ -291,6 +291,7 @@ void networks_init(void)
 	bool made;
 
 	network_table_init(&made);
+	nat_keep(network_table_flows());
 	for (unsigned i = 0; i < NETWORKS_MAX; i++) {
 		if (!network_table_read(i, &spec))
 			continue;

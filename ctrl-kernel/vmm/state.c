@@ -21,7 +21,7 @@ static const char *head_check(const struct vmm_state *s)
 		return "it is no device state";
 	if (s->version != STATE_VERSION)
 		return "it has another version than this program";
-	if (s->boot != BOOT_NEEDED && s->boot != BOOT_DONE)
+	if (s->boot != BOOT_NEEDED && s->boot != BOOT_READY && s->boot != BOOT_DONE)
 		return "it does not say whether the guest was booted";
 	if (s->reserved || s->balloon_actual > UINT32_MAX)
 		return "a reserved word is set";
@@ -38,7 +38,7 @@ const char *state_check(const struct vmm_state *s)
 
 	if (why)
 		return why;
-	booted = s->boot == BOOT_DONE;
+	booted = s->boot != BOOT_NEEDED;
 	why = platform_check(&s->pm);
 	if (!why)
 		why = rtc_check(&s->rtc, booted);

@@ -4,11 +4,12 @@
  * and on is struct vmm_state: plain data, no pointers. A device register is one store, so it is consistent at
  * any instruction; what takes several stores (boot, reset) is guarded by `boot`:
  *
- *	BOOT_NEEDED --(image loaded, vCPU 0 set, VM started)--> BOOT_DONE
- *	     ^                                                     |
- *	     +------------- reset asked (guest or command) --------+
+ *	BOOT_NEEDED --(image loaded, vCPU 0 set)--> BOOT_READY --(VM started)--> BOOT_DONE
+ *	     ^                                                                     |
+ *	     +--------------------- reset asked (guest or command) ----------------+
  *
- * An instance that finds BOOT_NEEDED does the whole of it again. An access that was answered in the state but
+ * An instance that finds BOOT_NEEDED does the whole of it again, and so where it finds BOOT_READY and the VM was not started: a guest
+ * that has run one instruction is not booted again. An access that was answered in the state but
  * not yet by VCPU_RESUME is delivered again: register accesses are therefore idempotent. The one that cannot be, a
  * virtio ISR register that a read clears, remembers the access that it answered (struct virtio_device_state).
  *
@@ -31,7 +32,7 @@
 #define PCI_CONFIG_BYTES 256u
 #define CMOS_BYTES 128u
 
-enum state_boot { BOOT_NEEDED = 0x4e454544, BOOT_DONE = 0x444f4e45 };
+enum state_boot { BOOT_NEEDED = 0x4e454544, BOOT_READY = 0x52454459, BOOT_DONE = 0x444f4e45 };
 
 struct pm_state { /* platform.c; ACPI 6.4 4.8.3 */
 	uint16_t pm1_status, pm1_enable, pm1_control;

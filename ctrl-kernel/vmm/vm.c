@@ -308,10 +308,12 @@ static bool boot(char why[BOOT_WHY_MAX])
 	r = hv_vcpu_set(vm_handle, 0, &out.regs);
 	if (r != 0)
 		return boot_fail(why, "vCPU 0 cannot be set up: %s", rt_strerror(r));
+	the_status->boot_kind = out.kind;
+	__atomic_store_n(&the_vm.state->boot, BOOT_READY, __ATOMIC_RELEASE);
 	r = hv_vm_control(vm_handle, HV_VMC_START, 0);
 	if (r != 0)
 		return boot_fail(why, "the VM cannot be started: %s", rt_strerror(r));
-	the_status->boot_kind = out.kind;
+	the_vm.state->boot = BOOT_DONE;
 	return true;
 }
 
@@ -336,7 +338,6 @@ static void boot_and_tell(void)
 		fail(why);
 		return;
 	}
-	the_vm.state->boot = BOOT_DONE;
 	tell_running();
 }
 
@@ -402,6 +403,8 @@ void vm_attach(void)
 
 void vm_start(void)
 {
+	if (the_vm.state->boot == BOOT_READY && vm_runs())
+		the_vm.state->boot = BOOT_DONE;
 	if (the_status->phase >= VMM_FAILED)
 		vm_tell(); /* it may not have been told */
 	else if (the_vm.state->boot == BOOT_DONE)

@@ -43,7 +43,7 @@ void vm_claim(uint32_t space, uint64_t base, uint64_t len, uint32_t kind, uint32
 void vm_unclaim(uint32_t space, uint64_t base, uint64_t len);
 
 /* ---- devices: each is attach (ranges), reset, and a check of its part of the state: NULL, or what is wrong.
- * booted: BOOT_DONE; before that a reset may have been cut off half-way ---- */
+ * booted: not BOOT_NEEDED; before that a reset may have been cut off half-way ---- */
 void pci_attach(struct vm *vm);
 void pci_reset(struct vm *vm);
 /* half: slots whose device was being put in or taken out (hotplug_half) */

@@ -189,7 +189,7 @@ static void test_round_trips(void **state)
 	assert_int_equal(nat_stats(nat)->received, 3);
 }
 
-/* The next instance knows nothing, and gives the flow the same port. */
+/* Where nothing is kept the flow gets the same port again. */
 static void test_port_follows(void **state)
 {
 	uint16_t port;
@@ -201,6 +201,150 @@ static void test_port_follows(void **state)
 	assert_true(nat_start());
 	guest_sends(NAT_TCP, 40000, REMOTE, 80);
 	assert_int_equal(packet_get16(sent + 20), port);
+}
+
+/* ---- flows that outlive the instance ---- */
+
+static struct nat_flows_kept kept;
+
+static int setup_kept(void **state)
+{
+	memset(&kept, 0, sizeof(kept));
+	nat_keep(&kept);
+	return setup(state);
+}
+
+static int teardown_kept(void **state)
+{
+	nat_keep(NULL);
+	return teardown(state);
+}
+
+static struct nat_flows_kept left; /* by the one that has died */
+
+static void dies(void)
+{
+	left = kept;
+	nat_stop(); /* no instance would come to that */
+}
+
+static void next(void)
+{
+	kept = left;
+	assert_true(nat_start());
+}
+
+static struct nat_flow *only_flow(struct nat_flows_kept *k)
+{
+	struct nat_flow *f = NULL;
+
+	for (unsigned i = 0; i < NAT_FLOWS_MAX; i++) {
+		if (!k->flow[i].used)
+			continue;
+		assert_null(f);
+		f = &k->flow[i];
+	}
+	assert_non_null(f);
+	return f;
+}
+
+/* A guest that only receives: what comes for it finds it, once it has said where it is. */
+static void test_kept(void **state)
+{
+	uint16_t port;
+
+	(void)state;
+	guest_sends(NAT_TCP, 40000, REMOTE, 80);
+	port = packet_get16(sent + 20);
+	for (unsigned i = 0; i < 3; i++) {
+		dies();
+		next();
+		assert_true(comes(NAT_TCP, REMOTE, 80, port));
+		assert_int_equal(packet_get16(got + 12), ETH_TYPE_ARP);
+		guest_sends(NAT_UDP, 1, GATEWAY, 9); /* whatever it says */
+		assert_true(comes(NAT_TCP, REMOTE, 80, port));
+		assert_int_equal(packet_get16(got + 12), ETH_TYPE_IPV4);
+		assert_int_equal(packet_get16(got + 36), 40000);
+	}
+	guest_sends(NAT_TCP, 40000, REMOTE, 80);
+	assert_int_equal(packet_get16(sent + 20), port);
+	only_flow(&kept);
+	now_ns += 7441ull * 1000000000;
+	dies();
+	next();
+	assert_true(comes(NAT_TCP, REMOTE, 80, port));
+	assert_int_equal(n_got, 0);
+}
+
+static void test_kept_damaged(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 10; i++) {
+		struct nat_flow *f;
+		uint16_t port;
+
+		guest_sends(NAT_TCP, 40000, REMOTE, 80);
+		port = packet_get16(sent + 20);
+		dies();
+		f = only_flow(&left);
+		switch (i) {
+		case 0:
+			f->used = 2;
+			break;
+		case 1:
+			f->answered = 9;
+			break;
+		case 2:
+			f->closing = 255;
+			break;
+		case 3:
+			f->ends.protocol = 5;
+			break;
+		case 4:
+			f->ends.net = 0;
+			break;
+		case 5:
+			f->port = 0;
+			break;
+		case 6:
+			f->deadline_s += 100000;
+			break;
+		case 7:
+			f->deadline_s = 0;
+			break;
+		case 8:
+			left.version++;
+			break;
+		case 9:
+			left.magic = 0;
+			break;
+		}
+		next();
+		assert_true(comes(NAT_TCP, REMOTE, 80, port));
+		assert_int_equal(n_got, 0);
+		for (unsigned n = 0; n < NAT_FLOWS_MAX; n++)
+			assert_int_equal(kept.flow[n].used, 0);
+	}
+}
+
+/* One of two that say the same; one of a network that is not there does no harm; nor does any byte everywhere. */
+static void test_kept_strange(void **state)
+{
+	(void)state;
+	guest_sends(NAT_TCP, 40000, REMOTE, 80);
+	dies();
+	left.flow[77] = *only_flow(&left);
+	next();
+	dies();
+	only_flow(&left)->ends.net = GATEWAY + 256;
+	next();
+	assert_true(comes(NAT_TCP, REMOTE, 80, only_flow(&kept)->port));
+	assert_int_equal(n_got, 0);
+	dies();
+	memset(left.flow, 1, sizeof(left.flow));
+	next();
+	guest_sends(NAT_TCP, 40000, REMOTE, 80);
+	assert_int_not_equal(n_sent, 0);
 }
 
 /* ---- DNS ---- */
@@ -599,6 +743,9 @@ int main(void)
 		T(test_ping_gateway),
 		T(test_round_trips),
 		T(test_port_follows),
+		cmocka_unit_test_setup_teardown(test_kept, setup_kept, teardown_kept),
+		cmocka_unit_test_setup_teardown(test_kept_damaged, setup_kept, teardown_kept),
+		cmocka_unit_test_setup_teardown(test_kept_strange, setup_kept, teardown_kept),
 		T(test_dns),
 		T(test_dns_refused),
 		T(test_dns_sizes),

@@ -392,6 +392,25 @@ static void test_died_while_booting(void **state)
 	assert_int_equal(the_vm.state->boot, BOOT_DONE);
 }
 
+/* Around starting the VM: where it was started, the guest has run. */
+static void test_died_while_starting(void **state)
+{
+	(void)state;
+	instance_start(1);
+	the_vm.state->boot = BOOT_READY;
+	the_status->phase = VMM_STARTING;
+	instance_start(2);
+	assert_string_equal(trace, "");
+	assert_int_equal(the_vm.state->boot, BOOT_DONE);
+	assert_int_equal(the_status->phase, VMM_RUNNING);
+	the_vm.state->boot = BOOT_READY;
+	the_status->phase = VMM_STARTING;
+	vm_state = HV_VM_STOPPED;
+	instance_start(3);
+	assert_string_equal(trace, "reset set(0,0x200040) control(1,0) ");
+	assert_int_equal(the_vm.state->boot, BOOT_DONE);
+}
+
 /* Between starting the VM and saying so. */
 static void test_died_before_telling(void **state)
 {
@@ -532,6 +551,7 @@ int main(void)
 		cmocka_unit_test_setup(test_new_instance, setup),
 		cmocka_unit_test_setup(test_died_while_booting, setup),
 		cmocka_unit_test_setup(test_died_while_switching_off, setup),
+		cmocka_unit_test_setup(test_died_while_starting, setup),
 		cmocka_unit_test_setup(test_died_before_telling, setup),
 		cmocka_unit_test_setup(test_died_at_once, setup),
 		cmocka_unit_test_setup(test_restored, setup),

@@ -49,6 +49,7 @@ static const struct rule {
 	{AT(boot), 0, "whether the guest was booted"},
 	{AT(boot), 1, "whether the guest was booted"},
 	{AT(boot), BOOT_NEEDED, NULL},
+	{AT(boot), BOOT_READY, NULL},
 	{AT(reserved), 1, "reserved"},
 	{AT(command_done), 0, "which command"},
 	{AT(command_done), (uint64_t)~5u << 32 | 5, NULL},
