@@ -50,15 +50,15 @@ struct pci_identity {
 #define PCI_STATUS_CAPABILITIES 0x10u
 
 struct pci_region { /* of a BAR, as hv is told of it */
-	uint32_t offset, bytes;
-	uint32_t kind, bit; /* enum hv_claim and what it takes */
+	uint16_t offset, bytes;
+	uint8_t kind, bit; /* enum hv_claim and what it takes */
 };
 
 struct pci_bar {
-	uint32_t space; /* enum hv_space; memory is of 32 bits */
-	uint32_t bytes; /* a power of two; 0: there is none */
-	unsigned n_regions;
+	uint8_t space; /* enum hv_space; memory is of 32 bits */
+	uint8_t n_regions;
 	struct pci_region regions[PCI_REGIONS_MAX];
+	uint32_t bytes;   /* a power of two; 0: there is none */
 	bus_fn fn;        /* accesses that park */
 	uint32_t *mapped; /* survivor pages: where hv has it; 0: nowhere */
 };

@@ -504,8 +504,8 @@ void transport_attach(struct virtio_device *d)
 	};
 
 	for (unsigned i = 0; i < BELLS && i < d->n_queues; i++) {
-		struct pci_region r = {i * BELL_BYTES, BELL_BYTES, HV_CLAIM_DOORBELL,
-				       VIRTIO_BELL(d->slot) + i};
+		struct pci_region r = {(uint16_t)(i * BELL_BYTES), BELL_BYTES, HV_CLAIM_DOORBELL,
+				       (uint8_t)(VIRTIO_BELL(d->slot) + i)};
 
 		f.bar[1].regions[f.bar[1].n_regions++] = r;
 		r.offset += BAR_NOTIFY;
