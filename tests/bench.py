@@ -32,7 +32,7 @@ BOUNDS = {
     "rng_request": ("64 random bytes from virtio-rng, doorbell to interrupt handler, vCPU in HLT", "–", "–", 6000),
     "ping_gateway_us": ("ping of a guest to its gateway, virtual µs (QEMU's slirp, kvmtool's)", "–", "92 / 76", 40),
     "ping_guest_us": ("ping from guest to guest, one CPU for all, virtual µs", "–", "–", 75),
-    "tcp_per_kib": ("TCP from guest to guest, both guests included, instructions a KiB", "–", "–", 70_000),
+    "tcp_per_kib": ("TCP from guest to guest, both guests included, instructions a KiB", "–", "–", 35_000),
     "ready_ms": ("power-on to \"management ready\", static address, virtual ms", "8,960", "–", 500),
     "create_minstr": ("create + start of a 128 MiB VM to its first instruction, M instructions", "580", "–", 40),
     "host_kib": ("hypervisor + control side memory on a 2 GiB machine, KiB", "171,008", "–", 32 * 1024),

@@ -78,8 +78,10 @@ class Api:
         for name in [vm["name"] for vm in self.get("/v1/vms")["items"] if vm["name"].startswith(prefix)]:
             try:
                 self.delete(f"/v1/vms/{name}")
-            except Problem:  # it runs, or is being started
-                self.post(f"/v1/vms/{name}/actions/stop")
+            except Problem as e:
+                if e.status == 404:
+                    continue  # an earlier request was still being carried out
+                self.post(f"/v1/vms/{name}/actions/stop")  # it runs, or is being started
                 self.delete(f"/v1/vms/{name}")
 
     def upload(self, name, file):
