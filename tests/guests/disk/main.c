@@ -125,8 +125,7 @@ static void collect(void)
 
 static void wait_for(unsigned left)
 {
-	cli();
-	while (collect(), in_flight > left)
+	for (cli(); collect(), in_flight > left; cli())
 		sti_hlt();
 	sti();
 }
@@ -187,8 +186,7 @@ static uint8_t one(uint32_t type, uint64_t sector, uint32_t bytes, bool in)
 {
 	offer(0, type, sector, bytes, in);
 	v_bell_ring();
-	cli();
-	while ((uint16_t)seen_used == vq.used.idx)
+	for (cli(); (uint16_t)seen_used == vq.used.idx; cli())
 		sti_hlt();
 	sti();
 	seen_used++;

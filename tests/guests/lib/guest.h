@@ -96,6 +96,7 @@ static inline void cli(void)
 {
 	__asm__ volatile("cli" : : : "memory");
 }
+/* Interrupts are off before, whenever what they change has been looked at: also the second time. */
 static inline void sti_hlt(void)
 {
 	__asm__ volatile("sti\n\thlt" : : : "memory");

@@ -90,7 +90,8 @@ static void random_bytes(uint32_t round)
 		v_offer(i % VQ_SIZE);
 	}
 	v_bell_ring();
-	while (vq.used.idx != n)
+	for (; vq.used.idx != n;
+	     cli()) /* an interrupt of earlier requests may have ended the wait */
 		sti_hlt();
 	passed(start);
 	for (uint16_t i = first; i != n; i++) {
