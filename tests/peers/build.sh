@@ -1,10 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# build.sh BUILD guest|host|wire: what the figures of guests' I/O need, in BUILD/peers.
+# build.sh BUILD guest|host: what the figures of guests' I/O need, in BUILD/peers.
 #   guest   guest.gz: the tests' initrd (BUILD/guest) and the measuring program (io.c), for the guests of both sides
 #   host    host.gz: the KVM host: busybox, modules of Debian's cloud kernel, QEMU and its libraries, the guest's kernel and initrd;
 #           vmlinuz: the host's kernel; versions: what was taken. From Debian's packages, checked by apt; nothing is installed.
-#   wire    the same in BUILD/peers/wire, with Debian's usual kernel, for the cloud kernel drives no NIC that sends while it is told to
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -57,7 +56,7 @@ copy_modules() { # TREE NAME...: in the order of loading
 	shift
 	mkdir -p "$tree/modules"
 	for name in "$@"; do
-		file=$(find "$work/deb/lib/modules/$release" -name "$name.ko*" | head -n 1)
+		file=$(find "$work/deb/lib/modules" -name "$name.ko*" | head -n 1)
 		[ -n "$file" ] || { echo "peers: the kernel has no module $name" >&2; exit 1; }
 		case $file in
 		*.xz) xz -dc "$file" >"$tree/modules/$name.ko" ;;
@@ -84,14 +83,11 @@ make_guest() {
 	mv "$work/guest.gz" "$out/guest.gz"
 }
 
-make_host() { # FOLDER META-PACKAGE MODULE...
-	local to=$1 meta=$2 tree=$work/host kernel name release
-	shift 2
-	[ "$to/host.gz" -nt "$out/guest.gz" ] && [ "$to/host.gz" -nt "$here/host.init" ] && return
-	mkdir -p "$to"
-	kernel=$(apt-cache depends "$meta" | awk '/Depends: linux-image/ {print $2; exit}')
-	[ -n "$kernel" ] || { echo "peers: apt knows no $meta; run 'apt-get update'" >&2; exit 1; }
-	release=${kernel#linux-image-}
+make_host() {
+	local tree=$work/host kernel name
+	[ "$out/host.gz" -nt "$out/guest.gz" ] && [ "$out/host.gz" -nt "$here/host.init" ] && return
+	kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2; exit}')
+	[ -n "$kernel" ] || { echo "peers: apt knows no linux-image-cloud-amd64; run 'apt-get update'" >&2; exit 1; }
 	echo "  fetching $kernel, busybox-static, qemu-system-x86 and its libraries"
 	mapfile -t packages < <(closure qemu-system-x86)
 	fetch "$kernel" busybox-static qemu-system-data seabios "${packages[@]}"
@@ -99,7 +95,7 @@ make_host() { # FOLDER META-PACKAGE MODULE...
 	cp "$work/deb/bin/busybox" "$work/deb/usr/bin/qemu-system-x86_64" "$tree/bin/"
 	copy_libraries "$tree/bin/qemu-system-x86_64" "$tree"
 	copy_modules "$tree" virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk irqbypass kvm kvm-amd tun tap llc stp bridge \
-		vhost_iotlb vhost vhost_net "$@"
+		vhost_iotlb vhost vhost_net failover net_failover virtio_net
 	for name in seabios/bios-256k.bin qemu/linuxboot_dma.bin qemu/kvmvapic.bin; do
 		cp -L "$work/deb/usr/share/$name" "$tree/firmware/"
 	done
@@ -107,12 +103,11 @@ make_host() { # FOLDER META-PACKAGE MODULE...
 	cp "$guest/vmlinuz" "$out/guest.gz" "$tree/"
 	for name in "$kernel" busybox-static qemu-system-x86 seabios; do
 		dpkg-deb -W --showformat '${Package} ${Version}\n' "$out/deb/${name}"_*.deb
-	done >"$to/versions"
-	cp "$work/deb/boot/vmlinuz-$release" "$to/vmlinuz"
+	done >"$out/versions"
+	cp "$work"/deb/boot/vmlinuz-* "$out/vmlinuz"
 	pack "$tree" >"$work/host.gz"
-	mv "$work/host.gz" "$to/host.gz"
+	mv "$work/host.gz" "$out/host.gz"
 }
 
 make_guest
-[ "$2" != host ] || make_host "$out" linux-image-cloud-amd64
-[ "$2" != wire ] || make_host "$out/wire" linux-image-amd64 e1000
+[ "$2" = guest ] || make_host
