@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A client that changes a pool's volumes at random and notes what was acknowledged: what may be there after a death or a power cut."""
 import http.client
+import json
 import select
 import time
 
@@ -16,7 +17,8 @@ PARTIAL = ".partial"
 
 class Watched(Api):
     """A client of one control kernel, over one connection. A request whose answer does not come because that one has ended is carried out by it or
-    never: to the next one the connection is unknown. (A connection that is not yet there when it ends reaches the next one, with all that was sent.)"""
+    never: to the next one the connection is unknown. (A connection that is not yet there when it ends reaches the next one, with all that was sent; and
+    the line that tells of a new one may be read when it has long been asked: so each connection asks whose it is.)"""
 
     def __init__(self, host):
         super().__init__(host.port, 20)
@@ -29,7 +31,7 @@ class Watched(Api):
     def exchange(self, method, path, body, headers):
         self.connection.request(method, path, body=body, headers=headers or {})
         while not select.select([self.connection.sock], [], [], 0.01)[0]:
-            if self.started() != self.instance:
+            if self.started() > self.instance:
                 raise ConnectionError("the control kernel has ended")
         r = self.connection.getresponse()
         answer = r.status, dict(r.getheaders()), r.read()
@@ -41,7 +43,8 @@ class Watched(Api):
         try:
             if not self.connection:
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
-                self.exchange("GET", "/healthz", None, None)
+                body = self.exchange("GET", "/v1/host", None, None)[2]
+                self.instance = json.loads(body)["control"]["instance"] - 1  # the first one has no line
             return self.exchange(method, path, body, headers)
         except LOST:
             self.connection = None
