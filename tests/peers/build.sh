@@ -85,7 +85,7 @@ make_guest() {
 
 make_host() {
 	local tree=$work/host kernel name
-	[ "$out/host.gz" -nt "$out/guest.gz" ] && [ "$out/host.gz" -nt "$here/host.init" ] && return
+	[ "$out/host.gz" -nt "$out/guest.gz" ] && [ "$out/host.gz" -nt "$here/host.init" ] && [ "$out/host.gz" -nt "$here/build.sh" ] && return
 	kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2; exit}')
 	[ -n "$kernel" ] || { echo "peers: apt knows no linux-image-cloud-amd64; run 'apt-get update'" >&2; exit 1; }
 	echo "  fetching $kernel, busybox-static, qemu-system-x86 and its libraries"
