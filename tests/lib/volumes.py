@@ -43,8 +43,8 @@ class Watched(Api):
         try:
             if not self.connection:
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
-                body = self.exchange("GET", "/v1/host", None, None)[2]
-                self.instance = json.loads(body)["control"]["instance"] - 1  # the first one has no line
+                host = json.loads(self.exchange("GET", "/v1/host", None, None)[2])
+                self.instance = host["control"]["instance"] - 1  # the first one has no line
             return self.exchange(method, path, body, headers)
         except LOST:
             self.connection = None
