@@ -38,6 +38,7 @@
 #define PCI_WINDOW_END 0xfec00000ull
 #define PCI_PORTS 0xd00u
 #define PCI_PORTS_END 0x10000u
+#define PCI_PORTS_GIVEN 0x1000u /* where functions have theirs after power-on, by slot */
 
 enum port {
 	PORT_KBC_COMMAND = 0x64,

@@ -35,7 +35,7 @@ enum {
 	BELLS_BYTES = BELLS * BELL_BYTES
 };
 _Static_assert(VIRTIO_QUEUES_MAX <= BELLS * (BELL_BYTES / BELL_STEP), "an address for each queue");
-_Static_assert(0x1000 + PCI_SLOTS * BELLS_BYTES <= PCI_PORTS_END, "ports for each slot");
+_Static_assert(PCI_PORTS_GIVEN + PCI_SLOTS * BELLS_BYTES <= PCI_PORTS_END, "ports for each slot");
 _Static_assert(VIRTIO_BELL(PCI_SLOTS) <= 63, "bits of hv_vm_page.doorbells; the last is a test's");
 _Static_assert(BELLS + 1 <= PCI_REGIONS_MAX, "regions");
 
@@ -444,7 +444,8 @@ static void power_on_set(struct virtio_device *d)
 	pci_identity_set(d->slot, &id);
 	pci_power_on(d->slot, PCI_STATUS, PCI_STATUS_CAPABILITIES, 2);
 	pci_power_on(d->slot, PCI_BAR0, (uint32_t)PCI_WINDOW + d->slot * BAR_BYTES, 4);
-	pci_power_on(d->slot, PCI_BAR0 + 4, (0x1000 + d->slot * BELLS_BYTES) | PCI_BAR_IO, 4);
+	pci_power_on(d->slot, PCI_BAR0 + 4, (PCI_PORTS_GIVEN + d->slot * BELLS_BYTES) | PCI_BAR_IO,
+		     4);
 	pci_power_on(d->slot, PCI_INTERRUPT_LINE, GSI_PCI + d->slot % 4, 1);
 	pci_power_on(d->slot, PCI_CAPABILITIES, CAP_MSIX, 1);
 	pci_power_on(d->slot, CAP_MSIX,
