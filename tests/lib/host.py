@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import re
+import select
 import shutil
 import signal
 import socket
@@ -135,8 +136,9 @@ class Api:
 class Serial:
     """Lines of a process's output, readable while it runs."""
 
-    def __init__(self, stream):
+    def __init__(self, stream, errors=None):
         self.text, self.lines = "", queue.Queue()
+        self.errors = errors  # the file of what the process says to stderr
         self.changed = threading.Condition()
         self.ended = False
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
@@ -153,6 +155,9 @@ class Serial:
             if not data:
                 return
 
+    def _last_words(self):
+        return f"saying '{self.errors.read_text(errors='replace')[-500:].strip()}'" if self.errors else "unheard"
+
     def wait(self, pattern, timeout):
         """The match of a regular expression in the text so far or to come."""
         deadline = time.monotonic() + timeout
@@ -163,7 +168,7 @@ class Serial:
                     return m
                 left = deadline - time.monotonic()
                 if left <= 0 or self.ended:
-                    why = "the emulator ended" if self.ended else f"{timeout} s passed"
+                    why = f"the emulator ended, {self._last_words()}" if self.ended else f"{timeout} s passed"
                     raise AssertionError(f"'{pattern}' did not appear ({why}); serial text ends:\n{self.text[-4000:]}")
                 self.changed.wait(min(left, 1))
 
@@ -193,7 +198,7 @@ class Host:
             if modules:
                 args += ["-initrd", ",".join(modules)]
         self.proc = subprocess.Popen(args + list(extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.dir / "stderr", "wb"))
-        self.serial = Serial(self.proc.stdout)
+        self.serial = Serial(self.proc.stdout, self.dir / "stderr")
         self.api = Api(self.port) if net else None
 
     def __enter__(self):
@@ -226,10 +231,19 @@ class Host:
         return text.decode(errors="replace").split("\n", 1)[-1].rsplit("(qemu)", 1)[0]
 
     def kill(self):
-        """As if the power went: at once, whatever it is doing. `timeout` passes no SIGKILL on, so both get one."""
-        for child in Path(f"/proc/{self.proc.pid}/task/{self.proc.pid}/children").read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+        """As if the power went: at once, whatever it is doing. `timeout` passes no SIGKILL on, so both get one. The
+        emulator has ended when this returns, and with it its locks on the drives' files."""
+        if self.proc.poll() is not None:
+            return
+        children = [int(child) for child in Path(f"/proc/{self.proc.pid}/task/{self.proc.pid}/children").read_text().split()]
+        ends = [os.pidfd_open(child) for child in children]
+        for child in children:
+            os.kill(child, signal.SIGKILL)
         self.proc.kill()
+        self.proc.wait()
+        for end in ends:
+            select.select([end], [], [], 30)
+            os.close(end)
 
     def close(self):
         if self.proc.poll() is None:

@@ -201,7 +201,7 @@ class Model:
 
     def change(self, api):
         now = self.allowed[0]
-        what = self.rng.choice(("add", "add", "change", "delete")) if now else "add"
+        what = self.rng.choice(("add", "add" if len(now) < 100 else "delete", "change", "delete")) if now else "add"
         name = self.rng.choice(sorted(now)) if now else None
         if what == "add":
             self.made += 1
