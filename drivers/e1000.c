@@ -160,16 +160,16 @@ static void on_overrun(struct e1000 *e)
 static unsigned take_frames(struct e1000 *e)
 {
 	enum e1000_rx_result r;
-	const void *frame;
+	struct nic_seg seg;
+	const struct nic_rx frame = {.seg = &seg, .n_segs = 1};
 	unsigned n;
-	size_t len;
 
 	for (n = 0; n < NIC_RX_BUDGET; n++) {
-		r = e1000_rx_take(&e->rx, &frame, &len);
+		r = e1000_rx_take(&e->rx, &seg.data, &seg.len);
 		if (r == E1000_RX_NONE)
 			break;
 		if (r == E1000_RX_FRAME)
-			nic_deliver(&e->nic, frame, len);
+			nic_deliver(&e->nic, &frame, 1);
 		else
 			e->nic.stats.rx_dropped++;
 		e1000_rx_give(&e->rx);
@@ -214,10 +214,10 @@ static void on_irq(void *ctx)
 		poll_rx(e);
 }
 
-static int send(struct nic *nic, const struct nic_seg *segs, unsigned n)
+static int send(struct nic *nic, const struct nic_frame *frame)
 {
 	struct e1000 *e = nic->priv;
-	size_t len = e1000_tx_put(&e->tx, segs, n);
+	size_t len = e1000_tx_put(&e->tx, frame);
 
 	if (len == 0) {
 		nic->stats.tx_dropped++;

@@ -66,7 +66,7 @@ static void tx_reclaim(struct e1000_tx *tx)
 	dma_barrier();
 }
 
-size_t e1000_tx_put(struct e1000_tx *tx, const struct nic_seg *segs, unsigned n)
+size_t e1000_tx_put(struct e1000_tx *tx, const struct nic_frame *frame)
 {
 	volatile struct e1000_tx_desc *d = &tx->ring[tx->next];
 	size_t len;
@@ -74,7 +74,7 @@ size_t e1000_tx_put(struct e1000_tx *tx, const struct nic_seg *segs, unsigned n)
 	tx_reclaim(tx);
 	if (tx_after(tx, tx->next) == tx->clean)
 		return 0;
-	len = nic_gather(tx->bufs + (size_t)tx->next * NIC_BUFFER, NIC_FRAME_MAX, segs, n);
+	len = nic_gather(tx->bufs + (size_t)tx->next * NIC_BUFFER, NIC_FRAME_MAX, frame);
 	if (len == 0)
 		return 0;
 	d->addr = tx->bufs_hpa + (uint64_t)tx->next * NIC_BUFFER;

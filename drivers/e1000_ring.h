@@ -42,7 +42,7 @@ struct e1000_tx {
 };
 
 void e1000_tx_init(struct e1000_tx *tx, void *ring, unsigned size, void *bufs, uint64_t bufs_hpa);
-size_t e1000_tx_put(struct e1000_tx *tx, const struct nic_seg *segs,
-		    unsigned n); /* -> the frame's length, 0: ring full or frame too long */
+/* -> the frame's length, 0: ring full or frame too long */
+size_t e1000_tx_put(struct e1000_tx *tx, const struct nic_frame *frame);
 
 #endif

@@ -28,27 +28,42 @@ void nic_set_link(struct nic *nic, bool up)
 		nic->link_changed(nic);
 }
 
-void nic_deliver(struct nic *nic, const void *frame, size_t len)
+void nic_deliver(struct nic *nic, const struct nic_rx *frame, unsigned n)
 {
-	nic->stats.rx_frames++;
-	nic->stats.rx_bytes += len;
+	if (n == 0)
+		return;
+	nic->stats.rx_frames += n;
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < frame[i].n_segs; k++)
+			nic->stats.rx_bytes += frame[i].seg[k].len;
 	if (nic->rx)
-		nic->rx(nic, frame, len);
+		nic->rx(nic, frame, n);
 	else
-		nic->stats.rx_dropped++;
+		nic->stats.rx_dropped += n;
 }
 
-size_t nic_gather(void *to, size_t room, const struct nic_seg *segs, unsigned n)
+size_t nic_gather(void *to, size_t room, const struct nic_frame *frame)
 {
 	size_t len = 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		if (segs[i].len > room - len)
+	for (unsigned i = 0; i < frame->n_segs; i++) {
+		const struct nic_seg *s = &frame->seg[i];
+
+		if (s->len > room - len)
 			return 0;
-		__builtin_memcpy((char *)to + len, segs[i].data, segs[i].len);
-		len += segs[i].len;
+		__builtin_memcpy((char *)to + len, s->data, s->len);
+		len += s->len;
 	}
 	return len;
+}
+
+size_t nic_pieces(const struct nic_frame *frame)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < frame->n_pieces; i++)
+		bytes += frame->piece[i].bytes;
+	return bytes;
 }
 
 static struct nic *probe_one(struct pci_dev *d, const struct nic_driver *const drivers[],

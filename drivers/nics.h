@@ -11,8 +11,9 @@
 
 void nic_set_name(struct nic *nic, const char *driver, uint32_t bdf); /* "driver@bb:dd.f" */
 void nic_set_link(struct nic *nic, bool up); /* counts and tells the glue when it changed */
-void nic_deliver(struct nic *nic, const void *frame, size_t len); /* counts, hands up */
-size_t nic_gather(void *to, size_t room, const struct nic_seg *segs,
-		  unsigned n); /* -> bytes copied, 0: they do not fit */
+void nic_deliver(struct nic *nic, const struct nic_rx *frame, unsigned n); /* counts, hands up */
+/* -> bytes copied of what is to be copied, 0: they do not fit */
+size_t nic_gather(void *to, size_t room, const struct nic_frame *frame);
+size_t nic_pieces(const struct nic_frame *frame); /* bytes of the others */
 
 #endif

@@ -65,6 +65,8 @@ static void say_broken(struct virtio_net *v)
 
 static unsigned take_frames(struct virtio_net *v)
 {
+	struct nic_seg seg;
+	const struct nic_rx frame = {.seg = &seg, .n_segs = 1};
 	unsigned n;
 	uint32_t len;
 	int i;
@@ -73,10 +75,10 @@ static unsigned take_frames(struct virtio_net *v)
 		i = virtq_take(&v->rx, &len);
 		if (i < 0)
 			break;
-		if (len > HEADER_LEN && len - HEADER_LEN <= NIC_FRAME_MAX)
-			nic_deliver(&v->nic,
-				    (char *)v->rx_bufs.va + (size_t)i * NIC_BUFFER + HEADER_LEN,
-				    len - HEADER_LEN);
+		seg.data = (char *)v->rx_bufs.va + (size_t)i * NIC_BUFFER + HEADER_LEN;
+		seg.len = len - HEADER_LEN;
+		if (len > HEADER_LEN && seg.len <= NIC_FRAME_MAX)
+			nic_deliver(&v->nic, &frame, 1);
 		else
 			v->nic.stats.rx_dropped++;
 		(void)rx_post(v); /* has room: one was just taken */
@@ -134,7 +136,7 @@ static void tx_reclaim(struct virtio_net *v)
 		;
 }
 
-static int send(struct nic *nic, const struct nic_seg *segs, unsigned n)
+static int send(struct nic *nic, const struct nic_frame *frame)
 {
 	struct virtio_net *v = nic->priv;
 	unsigned i;
@@ -145,7 +147,7 @@ static int send(struct nic *nic, const struct nic_seg *segs, unsigned n)
 	/* The header before the frame is zero since the buffer was made. */
 	len = v->tx.n_free && !v->tx.broken
 		      ? nic_gather((char *)v->tx_bufs.va + (size_t)i * NIC_BUFFER + HEADER_LEN,
-				   NIC_FRAME_MAX, segs, n)
+				   NIC_FRAME_MAX, frame)
 		      : 0;
 	if (len == 0) {
 		nic->stats.tx_dropped++;

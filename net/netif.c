@@ -48,13 +48,11 @@ static void up(struct pbuf *p)
 		pbuf_free(p);
 }
 
-static void rx(struct nic *nic, const void *data, size_t len)
+static void rx_one(const uint8_t *frame, size_t len)
 {
-	const uint8_t *frame = data;
 	struct pbuf *p;
 	size_t tag, rest;
 
-	(void)nic;
 	switch (frame_check(frame, len, glue.vlan, &tag)) {
 	case FRAME_MALFORMED:
 		glue.counters->rx_malformed++;
@@ -72,6 +70,17 @@ static void rx(struct nic *nic, const void *data, size_t len)
 	pbuf_take(p, frame, ETH_ADDRS_LEN);
 	pbuf_take_at(p, frame + rest, (u16_t)(len - rest), ETH_ADDRS_LEN);
 	up(p);
+}
+
+/* Cards leave nothing undone in what they hand up, and put nothing together, but for their network's uplink. */
+static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n)
+{
+	(void)nic;
+	for (unsigned i = 0; i < n; i++)
+		if (frame[i].n_segs == 1)
+			rx_one(frame[i].seg[0].data, frame[i].seg[0].len);
+		else
+			glue.counters->rx_malformed++;
 }
 
 /* From the switch, which has looked at its form. */
@@ -100,7 +109,9 @@ static unsigned seg_add(struct nic_seg *segs, unsigned n, const void *data, size
 
 static err_t to_nic(const struct nic_seg *segs, unsigned n)
 {
-	if (glue.nic->ops->send(glue.nic, segs, n) == 0)
+	const struct nic_frame frame = {.seg = segs, .n_segs = n};
+
+	if (glue.nic->ops->send(glue.nic, &frame) == 0)
 		return ERR_OK;
 	glue.counters->tx_dropped++;
 	return ERR_MEM; /* TCP keeps the segment and tries again */

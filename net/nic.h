@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a NIC driver offers and what the network glue (net/netif.c) gives it. Drivers include this and know nothing
- * of lwIP or VMs. All calls come from the control kernel's loop.
+ * What a NIC driver offers and what the network glue (net/netif.c, net/uplink.c) gives it. Drivers include this and know
+ * nothing of lwIP or VMs. All calls come from the control kernel's loop.
  */
 #ifndef NET_NIC_H
 #define NET_NIC_H
@@ -11,19 +11,76 @@
 #include <stdint.h>
 
 #define NIC_FRAME_MAX 1522u /* without FCS: 14 + 4 (VLAN) + 1500, and slack */
+#define NIC_PIECES_MAX 40u  /* of one frame, beside what is copied */
 
 struct nic;
 
-struct nic_seg { /* [borrows] read during send() only: the driver copies or finishes before it returns */
+struct nic_seg { /* [borrows] */
 	const void *data;
 	size_t len;
+};
+
+struct nic_piece { /* of memory for DMA */
+	uint64_t hpa;
+	uint32_t bytes;
+};
+
+enum packet_gso { PACKET_WHOLE = 0, PACKET_TCP4 = 1, PACKET_TCP6 = 4 }; /* numbers of 5.1.6 */
+
+/* What is left to a card to do with a frame, or what one has done; as virtio 1.2, 5.1.6 has it. */
+struct packet_offload {
+	uint8_t gso;      /* enum packet_gso */
+	bool csum_wanted; /* the sum from csum_start on is to be put at csum_start + csum_offset */
+	bool csum_good;   /* has been checked */
+	uint16_t header_bytes; /* with gso: in front of the payload; found here, not believed */
+	uint16_t gso_bytes;    /* payload of each frame */
+	uint16_t csum_start, csum_offset;
+};
+
+enum packet_caps { /* what a receiver, or a card, does itself */
+		   PACKET_CAP_CSUM = 1,
+		   PACKET_CAP_TCP4 = 2,
+		   PACKET_CAP_TCP6 = 4,
+};
+
+/* Memory that frames lie in, counted: a card may read of it until the last reference is given back. */
+struct nic_hold {
+	unsigned refs;
+	void (*release)(struct nic_hold *hold);
+};
+
+static inline void nic_hold_put(struct nic_hold *hold)
+{
+	if (hold && --hold->refs == 0)
+		hold->release(hold);
+}
+
+/* A frame to send: seg[] is copied before send() returns, piece[] follows it and is read by the card where it lies. */
+struct nic_frame {
+	const struct nic_seg *seg;
+	unsigned n_segs;
+	const struct nic_piece *piece;
+	unsigned n_pieces;
+	struct nic_hold *hold; /* of the pieces; NULL: there are none */
+	/* No more than the card's caps. With gso all headers are in seg[]; offsets count from the frame's first byte. */
+	struct packet_offload offload;
+};
+
+struct nic_rx { /* a frame that has come in; valid during the call only */
+	const struct nic_seg *seg;
+	unsigned n_segs;
+	struct packet_offload offload; /* gso: the card has put several frames together */
 };
 
 struct nic_ops {
 	/* Receive and interrupts on; before it the device is quiet. 0 or -1 (logged). */
 	int (*start)(struct nic *nic);
-	/* 0, or -1 when the ring is full (counted; the caller drops the frame). */
-	int (*send)(struct nic *nic, const struct nic_seg *segs, unsigned n);
+	/*
+	 * 0: taken; while there are pieces the driver has a reference to frame->hold. -1: there is no room now
+	 * (room() is called when there is) or it is no frame that the card can send. The card hears of what was taken
+	 * at the end of this turn of the loop at the latest.
+	 */
+	int (*send)(struct nic *nic, const struct nic_frame *frame);
 	void (*set_promiscuous)(struct nic *nic, bool on);
 	/* Multicast needed by IPv6 ND: accept all multicast from the start. */
 	void (*update_stats)(
@@ -44,12 +101,14 @@ struct nic {
 	bool link;
 	const char *irq_kind; /* "msix", "msi", "intx" or "poll" */
 	uint32_t bdf;
+	unsigned caps; /* enum packet_caps; known before start() */
 	struct nic_stats stats;
 	const struct nic_ops *ops;
 	void *priv; /* [owns] the driver's */
-	/* Set by the glue before start(). frame is valid during the call only. */
-	void (*rx)(struct nic *nic, const void *frame, size_t len);
+	/* Set by the glue before start(). */
+	void (*rx)(struct nic *nic, const struct nic_rx *frame, unsigned n);
 	void (*link_changed)(struct nic *nic);
+	void (*room)(struct nic *nic); /* send() had none, and has again; may be NULL */
 	void *user;
 	bool started; /* the glue's: start() has been called */
 	struct nic *next;

@@ -188,6 +188,7 @@ bool packet_make(struct packet *p, const struct nic_seg *segs, unsigned n,
 	if (p->head_bytes < ETH_HEADER_LEN || !add_rest(p, segs, n, i, at))
 		return false;
 	take_tag(p);
+	p->source = NULL;
 	p->offload = offload ? *offload : (struct packet_offload){0};
 	if (!offload_ok(p, was - p->bytes))
 		return false;
@@ -265,16 +266,25 @@ static void tcp_fields(struct packet *p, uint32_t offset, bool first, bool last)
 	packet_put16(tcp + 16, pseudo_header(p, p->bytes - p->offload.csum_start));
 }
 
-/* `bytes` of the payload of p from `offset` on become the rest of out. */
+/* `bytes` of the payload of p from `offset` on, behind the headers of out: what is in the head of one in that of the other. */
 static bool slice(const struct packet *p, uint32_t offset, uint32_t bytes, struct packet *out)
 {
-	uint32_t in_head = p->head_bytes - p->offload.header_bytes;
+	uint32_t headers = p->offload.header_bytes, len = p->head_bytes - headers;
 
+	if (offset < len) {
+		len -= offset;
+		if (len > bytes)
+			len = bytes;
+		memcpy(out->head + headers, p->head + headers + offset, len);
+		out->head_bytes += len;
+		bytes -= len;
+		offset = 0;
+	} else {
+		offset -= len;
+	}
 	out->n_rest = 0;
-	for (unsigned i = 0; i <= p->n_rest && bytes; i++) {
-		const uint8_t *at = i ? p->rest[i - 1].data : p->head + p->offload.header_bytes;
-		uint32_t len = i ? (uint32_t)p->rest[i - 1].len : in_head;
-
+	for (unsigned i = 0; i < p->n_rest && bytes; i++) {
+		len = (uint32_t)p->rest[i].len;
 		if (offset >= len) {
 			offset -= len;
 			continue;
@@ -282,44 +292,12 @@ static bool slice(const struct packet *p, uint32_t offset, uint32_t bytes, struc
 		len -= offset;
 		if (len > bytes)
 			len = bytes;
-		if (out->n_rest == PACKET_SEGS_MAX)
-			return false;
-		out->rest[out->n_rest++] = (struct nic_seg){at + offset, len};
+		out->rest[out->n_rest++] = (struct nic_seg){
+			(const uint8_t *)p->rest[i].data + offset, len};
 		bytes -= len;
 		offset = 0;
 	}
-	return true;
-}
-
-static unsigned split(const struct packet *p, unsigned caps,
-		      bool (*fn)(void *ctx, const struct packet *p), void *ctx, unsigned *taken)
-{
-	struct packet out;
-	const struct packet_offload *o = &p->offload;
-	uint32_t payload = p->bytes - o->header_bytes, at = 0;
-	unsigned n = 0;
-
-	do {
-		uint32_t part = payload - at < o->gso_bytes ? payload - at : o->gso_bytes;
-
-		memcpy(out.head, p->head, o->header_bytes);
-		out.head_bytes = o->header_bytes;
-		out.bytes = o->header_bytes + part;
-		out.vid = p->vid;
-		out.pcp = p->pcp;
-		out.offload = *o;
-		if (!slice(p, at, part, &out))
-			return n;
-		ip_lengths(&out, n);
-		tcp_fields(&out, at, at == 0, at + part == payload);
-		out.offload.gso = PACKET_WHOLE;
-		if (!(caps & PACKET_CAP_CSUM))
-			fill_checksum(&out);
-		n++;
-		*taken += fn(ctx, &out);
-		at += part;
-	} while (at < payload);
-	return n;
+	return bytes == 0;
 }
 
 static bool needs_split(const struct packet *p, unsigned caps)
@@ -329,44 +307,116 @@ static bool needs_split(const struct packet *p, unsigned caps)
 	return p->offload.gso != PACKET_WHOLE && !(caps & cap);
 }
 
+static const struct packet *split(struct packet_cut *cut)
+{
+	const struct packet *p = cut->p;
+	struct packet *out = &cut->frame;
+	uint32_t payload = p->bytes - p->offload.header_bytes;
+	uint32_t part = payload - cut->at;
+
+	if (part > p->offload.gso_bytes)
+		part = p->offload.gso_bytes;
+	memcpy(out->head, p->head, p->offload.header_bytes);
+	out->head_bytes = p->offload.header_bytes;
+	out->bytes = p->offload.header_bytes + part;
+	out->vid = p->vid;
+	out->pcp = p->pcp;
+	out->offload = p->offload;
+	out->source = p->source;
+	if (!slice(p, cut->at, part, out))
+		return NULL;
+	ip_lengths(out, cut->n);
+	tcp_fields(out, cut->at, cut->at == 0, cut->at + part == payload);
+	out->offload.gso = PACKET_WHOLE;
+	if (!(cut->caps & PACKET_CAP_CSUM))
+		fill_checksum(out);
+	cut->at += part;
+	cut->n++;
+	return out;
+}
+
+void packet_cut(struct packet_cut *cut, const struct packet *p, unsigned caps)
+{
+	cut->p = p;
+	cut->caps = caps;
+	cut->at = 0;
+	cut->n = 0;
+}
+
+const struct packet *packet_cut_next(struct packet_cut *cut)
+{
+	const struct packet *p = cut->p;
+
+	if (needs_split(p, cut->caps))
+		return cut->n && cut->at == p->bytes - p->offload.header_bytes ? NULL : split(cut);
+	if (cut->n++)
+		return NULL;
+	if (!p->offload.csum_wanted || (cut->caps & PACKET_CAP_CSUM))
+		return p;
+	cut->frame = *p;
+	fill_checksum(&cut->frame);
+	return &cut->frame;
+}
+
 unsigned packet_finish(const struct packet *p, unsigned caps,
 		       bool (*fn)(void *ctx, const struct packet *p), void *ctx, unsigned *taken)
 {
-	struct packet out;
+	struct packet_cut cut;
+	const struct packet *frame;
+	unsigned n = 0;
 
 	*taken = 0;
-	if (needs_split(p, caps))
-		return split(p, caps, fn, ctx, taken);
-	if (!p->offload.csum_wanted || (caps & PACKET_CAP_CSUM)) {
-		*taken = fn(ctx, p);
-		return 1;
+	packet_cut(&cut, p, caps);
+	while ((frame = packet_cut_next(&cut)) != NULL) {
+		*taken += fn(ctx, frame);
+		n++;
 	}
-	out = *p;
-	fill_checksum(&out);
-	*taken = fn(ctx, &out);
-	return 1;
+	return n;
 }
 
 /* ---- out of it ---- */
 
-unsigned packet_wire(const struct packet *p, bool tagged, uint8_t tag[ETH_TAG_LEN],
-		     struct nic_seg out[PACKET_WIRE_SEGS])
+static void add_seg(struct packet_wire *out, const void *data, size_t len)
 {
-	static const uint8_t zeros[ETH_FRAME_MIN];
-	uint32_t bytes = p->bytes + (tagged ? ETH_TAG_LEN : 0), first = tagged ? ETH_ADDRS_LEN : 0;
+	out->seg[out->frame.n_segs++] = (struct nic_seg){data, len};
+}
+
+/* False: none of it. */
+static bool add_pieces(const struct packet *p, struct packet_wire *out)
+{
 	unsigned n = 0;
 
-	if (tagged) {
-		frame_tag(tag, (uint16_t)(p->pcp << 12 | p->vid));
-		out[n++] = (struct nic_seg){p->head, ETH_ADDRS_LEN};
-		out[n++] = (struct nic_seg){tag, ETH_TAG_LEN};
-	}
-	out[n++] = (struct nic_seg){p->head + first, p->head_bytes - first};
 	for (unsigned i = 0; i < p->n_rest; i++)
-		out[n++] = p->rest[i];
+		if (!p->source->pieces(p->source, p->rest[i].data, p->rest[i].len, out->piece,
+				       NIC_PIECES_MAX, &n))
+			return false;
+	out->frame.n_pieces = n;
+	out->frame.hold = n ? &p->source->hold : NULL;
+	return true;
+}
+
+void packet_wire(const struct packet *p, bool tagged, struct packet_wire *out)
+{
+	static const uint8_t zeros[ETH_FRAME_MIN];
+	uint16_t tag = tagged ? ETH_TAG_LEN : 0;
+	uint32_t bytes = p->bytes + tag, first = tagged ? ETH_ADDRS_LEN : 0;
+	struct packet_offload *o = &out->frame.offload;
+
+	out->frame = (struct nic_frame){
+		.seg = out->seg, .piece = out->piece, .offload = p->offload};
+	if (tagged) {
+		frame_tag(out->tag, (uint16_t)(p->pcp << 12 | p->vid));
+		add_seg(out, p->head, ETH_ADDRS_LEN);
+		add_seg(out, out->tag, ETH_TAG_LEN);
+	}
+	o->header_bytes = (uint16_t)(o->header_bytes + tag);
+	o->csum_start = (uint16_t)(o->csum_start + tag);
+	add_seg(out, p->head + first, p->head_bytes - first);
+	if (!p->source || !add_pieces(p, out))
+		for (unsigned i = 0; i < p->n_rest; i++)
+			add_seg(out, p->rest[i].data, p->rest[i].len);
 	if (bytes < ETH_FRAME_MIN)
-		out[n++] = (struct nic_seg){zeros, ETH_FRAME_MIN - bytes};
-	return n;
+		add_seg(out, zeros, ETH_FRAME_MIN - bytes);
 }
 
 void packet_copy(const struct packet *p, void *to)

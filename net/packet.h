@@ -21,15 +21,12 @@
 #define PACKET_BYTES_MAX 65549u /* an Ethernet header and the largest IPv4 packet */
 #define PACKET_SPLIT_MAX 128u   /* frames that one becomes at most */
 
-enum packet_gso { PACKET_WHOLE = 0, PACKET_TCP4 = 1, PACKET_TCP6 = 4 }; /* numbers of 5.1.6 */
-
-struct packet_offload {
-	uint8_t gso;      /* enum packet_gso */
-	bool csum_wanted; /* the sum from csum_start on is to be put at csum_start + csum_offset */
-	bool csum_good;   /* has been checked */
-	uint16_t header_bytes; /* with gso: in front of the payload; found here, not believed */
-	uint16_t gso_bytes;    /* payload of each frame */
-	uint16_t csum_start, csum_offset;
+/* Where the rest of a packet lies, if a card can read it there for longer than the call lasts. */
+struct packet_source {
+	struct nic_hold hold; /* first */
+	/* Pieces of bytes that are of it, behind the *n that are in out[max] already. False: out[] is full, or it cannot. */
+	bool (*pieces)(struct packet_source *source, const void *data, size_t bytes,
+		       struct nic_piece *out, unsigned max, unsigned *n);
 };
 
 struct packet {
@@ -41,15 +38,11 @@ struct packet {
 	uint16_t vid; /* 0: it had no tag, or one of priority only */
 	uint8_t pcp;  /* 802.1Q's priority and DEI, the high 4 bits of a tag */
 	struct packet_offload offload;
+	struct packet_source
+		*source; /* [borrows] of rest[]; NULL: it is there during the call only */
 };
 
-enum packet_caps { /* what a receiver does itself */
-		   PACKET_CAP_CSUM = 1,
-		   PACKET_CAP_TCP4 = 2,
-		   PACKET_CAP_TCP6 = 4,
-};
-
-/* From pieces, the first ones copied. offload NULL: none. False: malformed, too long, or not what the offload says. */
+/* From pieces, the first ones copied; without source. offload NULL: none. False: malformed, too long, or not what the offload says. */
 bool packet_make(struct packet *p, const struct nic_seg *segs, unsigned n,
 		 const struct packet_offload *offload) MUST_CHECK;
 unsigned packet_type(const struct packet *p); /* EtherType */
@@ -57,16 +50,32 @@ unsigned packet_type(const struct packet *p); /* EtherType */
 uint32_t packet_flow(const struct packet *p);
 
 /*
- * Does in software what a receiver with `caps` does not do, and hands it frame by frame to fn, which returns false when it
- * takes no more. *finished frames were taken. -> frames in all.
+ * Does in software what a receiver with `caps` does not do, frame by frame. next() says false when there is none left; a frame
+ * is valid until the next one. The packet must stay as it is meanwhile.
  */
+struct packet_cut {
+	const struct packet *p; /* [borrows] */
+	unsigned caps;
+	uint32_t at; /* of the payload: done */
+	unsigned n;  /* frames so far */
+	struct packet frame;
+};
+void packet_cut(struct packet_cut *cut, const struct packet *p, unsigned caps);
+const struct packet *packet_cut_next(struct packet_cut *cut);
+
+/* The same at once: hands each to fn, which returns false when it has no room. *taken frames were. -> frames in all. */
 unsigned packet_finish(const struct packet *p, unsigned caps,
 		       bool (*fn)(void *ctx, const struct packet *p), void *ctx, unsigned *taken);
 
-/* The frame for a wire in pieces: with a tag when `tagged`, padded to 60 bytes. tag[] must live as long as out[]. */
+/* The frame for a wire: with a tag when `tagged`, padded to 60 bytes. What the source cannot give as pieces, and what has none, is in seg[]. */
 #define PACKET_WIRE_SEGS (PACKET_SEGS_MAX + 4u)
-unsigned packet_wire(const struct packet *p, bool tagged, uint8_t tag[ETH_TAG_LEN],
-		     struct nic_seg out[PACKET_WIRE_SEGS]);
+struct packet_wire {
+	struct nic_frame frame; /* of the other members and the packet */
+	uint8_t tag[ETH_TAG_LEN];
+	struct nic_seg seg[PACKET_WIRE_SEGS];
+	struct nic_piece piece[NIC_PIECES_MAX];
+};
+void packet_wire(const struct packet *p, bool tagged, struct packet_wire *out);
 /* Copies all of it: to[] has room for p->bytes. */
 void packet_copy(const struct packet *p, void *to);
 

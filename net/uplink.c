@@ -12,26 +12,25 @@ struct uplink {
 	bool shared;     /* with the host's own interface */
 };
 
-static void rx(struct nic *nic, const void *frame, size_t len)
+static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n)
 {
 	struct uplink *u = nic->user;
-	const struct nic_seg seg = {frame, len};
 	struct packet p;
 
-	if (packet_make(&p, &seg, 1, NULL))
-		(void)switch_input(&u->port, &p, rt_now());
-	else
-		switch_malformed(&u->port);
+	for (unsigned i = 0; i < n; i++)
+		if (packet_make(&p, frame[i].seg, frame[i].n_segs, &frame[i].offload))
+			(void)switch_input(&u->port, &p, rt_now());
+		else
+			switch_malformed(&u->port);
 }
 
 static bool deliver(struct switch_port *port, const struct packet *p)
 {
 	struct uplink *u = port->own;
-	struct nic_seg segs[PACKET_WIRE_SEGS];
-	uint8_t tag[ETH_TAG_LEN];
-	unsigned n = packet_wire(p, switch_tagged(port, p), tag, segs);
+	struct packet_wire wire;
 
-	return u->nic->ops->send(u->nic, segs, n) == 0;
+	packet_wire(p, switch_tagged(port, p), &wire);
+	return u->nic->ops->send(u->nic, &wire.frame) == 0;
 }
 
 static void link_changed(struct nic *nic)

@@ -18,9 +18,8 @@
 
 static bool deliver(struct switch_port *port, const struct packet *p)
 {
-	uint8_t tag[ETH_TAG_LEN], *flat = malloc(p->bytes + ETH_TAG_LEN + ETH_FRAME_MIN);
-	struct nic_seg out[PACKET_WIRE_SEGS];
-	unsigned n = packet_wire(p, switch_tagged(port, p), tag, out);
+	uint8_t *flat = malloc(p->bytes + ETH_TAG_LEN + ETH_FRAME_MIN);
+	struct packet_wire out;
 	size_t at = 0;
 
 	if (!port->up || (p->offload.csum_wanted && !(port->caps & PACKET_CAP_CSUM)) ||
@@ -28,8 +27,9 @@ static bool deliver(struct switch_port *port, const struct packet *p)
 		abort();
 	if (!p->offload.gso && p->bytes > ETH_HEADER_LEN + ETH_PAYLOAD_MAX)
 		abort();
-	for (unsigned i = 0; i < n; at += out[i++].len)
-		memcpy(flat + at, out[i].data, out[i].len);
+	packet_wire(p, switch_tagged(port, p), &out);
+	for (unsigned i = 0; i < out.frame.n_segs; at += out.seg[i++].len)
+		memcpy(flat + at, out.seg[i].data, out.seg[i].len);
 	at = flat[0];
 	free(flat);
 	return at != 0x77;

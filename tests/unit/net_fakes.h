@@ -94,8 +94,9 @@ static int fake_start(struct nic *nic)
 	return 0;
 }
 
-static int fake_send(struct nic *nic, const struct nic_seg *segs, unsigned n)
+static int fake_send(struct nic *nic, const struct nic_frame *frame)
 {
+	const struct nic_seg *segs = frame->seg;
 	size_t len = 0;
 
 	(void)nic;
@@ -103,7 +104,7 @@ static int fake_send(struct nic *nic, const struct nic_seg *segs, unsigned n)
 		return -1;
 	if (n_sent == SENT_MAX)
 		n_sent = 0;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < frame->n_segs; i++) {
 		if (segs[i].len > NIC_FRAME_MAX - len)
 			abort();
 		memcpy(sent[n_sent].frame + len, segs[i].data, segs[i].len);
@@ -126,7 +127,8 @@ static void inject(const void *frame, size_t len)
 	void *copy = malloc(len ? len : 1);
 
 	memcpy(copy, frame, len);
-	fake_nic.rx(&fake_nic, copy, len);
+	fake_nic.rx(&fake_nic, &(struct nic_rx){.seg = &(struct nic_seg){copy, len}, .n_segs = 1},
+		    1);
 	free(copy);
 }
 

@@ -368,21 +368,20 @@ static void test_trunk_claims(void **state)
 
 static void test_wire_form(void **state)
 {
-	struct nic_seg seg[3] = {{frame, 5}, {frame + 5, 200}, {frame + 205, 95}},
-		       out[PACKET_WIRE_SEGS];
-	uint8_t tag[4], flat[1600];
+	struct nic_seg seg[3] = {{frame, 5}, {frame + 5, 200}, {frame + 205, 95}};
+	struct packet_wire out;
+	uint8_t flat[1600];
 	struct packet p;
 	size_t at = 0;
-	unsigned n;
 
 	(void)state;
 	eth(mac[1], mac[0], 7 | 5 << 13, 0x1234);
 	for (unsigned i = 18; i < 300; i++)
 		frame[i] = (uint8_t)i;
 	assert_true(packet_make(&p, seg, 3, NULL));
-	n = packet_wire(&p, true, tag, out);
-	for (unsigned i = 0; i < n; at += out[i++].len)
-		memcpy(flat + at, out[i].data, out[i].len);
+	packet_wire(&p, true, &out);
+	for (unsigned i = 0; i < out.frame.n_segs; at += out.seg[i++].len)
+		memcpy(flat + at, out.seg[i].data, out.seg[i].len);
 	assert_int_equal(at, 300);
 	assert_memory_equal(flat, frame, 300);
 	packet_copy(&p, flat);
@@ -391,9 +390,10 @@ static void test_wire_form(void **state)
 	/* Padded. */
 	seg[0].len = 20;
 	assert_true(packet_make(&p, seg, 1, NULL));
-	n = packet_wire(&p, false, tag, out);
-	for (at = 0; n--;)
-		at += out[n].len;
+	packet_wire(&p, false, &out);
+	at = 0;
+	for (unsigned i = 0; i < out.frame.n_segs; i++)
+		at += out.seg[i].len;
 	assert_int_equal(at, 60);
 }
 
