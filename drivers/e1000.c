@@ -214,19 +214,19 @@ static void on_irq(void *ctx)
 		poll_rx(e);
 }
 
-static int send(struct nic *nic, const struct nic_frame *frame)
+static enum nic_send send(struct nic *nic, const struct nic_frame *frame)
 {
 	struct e1000 *e = nic->priv;
 	size_t len = e1000_tx_put(&e->tx, frame);
 
 	if (len == 0) {
 		nic->stats.tx_dropped++;
-		return -1;
+		return NIC_REFUSED;
 	}
 	reg_write(e, E1000_TDT, e->tx.next);
 	nic->stats.tx_frames++;
 	nic->stats.tx_bytes += len;
-	return 0;
+	return NIC_TAKEN;
 }
 
 static void set_promiscuous(struct nic *nic, bool on)

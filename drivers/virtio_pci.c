@@ -108,14 +108,20 @@ static int features_set(struct virtio_pci *v, uint64_t features)
 	return status(v) & VIRTIO_FEATURES_OK ? 0 : -1;
 }
 
-int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed)
+uint64_t virtio_pci_offered(struct virtio_pci *v)
 {
 	uint64_t offered;
 
 	mmio_write32(v->common + COMMON_DEVICE_FEATURE_SELECT, 0);
 	offered = mmio_read32(v->common + COMMON_DEVICE_FEATURE);
 	mmio_write32(v->common + COMMON_DEVICE_FEATURE_SELECT, 1);
-	offered |= (uint64_t)mmio_read32(v->common + COMMON_DEVICE_FEATURE) << 32;
+	return offered | (uint64_t)mmio_read32(v->common + COMMON_DEVICE_FEATURE) << 32;
+}
+
+int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed)
+{
+	uint64_t offered = virtio_pci_offered(v);
+
 	if (!(offered & VIRTIO_F_VERSION_1))
 		return -1;
 	offered &= wanted | VIRTIO_F_VERSION_1;

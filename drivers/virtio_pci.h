@@ -20,6 +20,7 @@ struct virtio_pci {
 
 /* Finds and maps the structures, resets the device, says DRIVER. 0 or -1 with *why. */
 int virtio_pci_open(struct virtio_pci *v, struct pci_dev *d, const char **why);
+uint64_t virtio_pci_offered(struct virtio_pci *v); /* features */
 /* Accepts `wanted` as far as offered; -1: VERSION_1 is not, or the device refuses. */
 int virtio_pci_features(struct virtio_pci *v, uint64_t wanted, uint64_t *agreed);
 /* With MSI-X vector 0 is for the queues, vector 1 for configuration changes; else all comes to `queues`. */

@@ -75,12 +75,13 @@ int virtq_post(struct virtq *q, uint64_t hpa, uint32_t len, bool device_writes)
 
 int virtq_post_chain(struct virtq *q, const struct virtq_part *parts, unsigned n)
 {
-	uint32_t bytes = 0;
+	uint32_t written = 0, read = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		if (parts[i].device_writes && __builtin_add_overflow(bytes, parts[i].len, &bytes))
+		if (__builtin_add_overflow(parts[i].device_writes ? written : read, parts[i].len,
+					   parts[i].device_writes ? &written : &read))
 			return -1;
-	return post(q, parts, n, bytes);
+	return post(q, parts, n, written ? written : read);
 }
 
 bool virtq_wants_kick(const struct virtq *q)

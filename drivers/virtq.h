@@ -45,7 +45,7 @@ struct virtq_part {
 	uint32_t len;
 	bool device_writes; /* these come after the others (2.7.4.2) */
 };
-/* A chain of n parts, of which the device writes at least one byte -> its head, as virtq_post(). */
+/* A chain of n parts, not all empty -> its head, as virtq_post(). */
 int virtq_post_chain(struct virtq *q, const struct virtq_part *parts, unsigned n);
 bool virtq_wants_kick(const struct virtq *q);   /* after posting */
 int virtq_take(struct virtq *q, uint32_t *len); /* -> index, -1: nothing */

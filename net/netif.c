@@ -72,24 +72,12 @@ static void rx_one(const uint8_t *frame, size_t len)
 	up(p);
 }
 
-/* Cards leave nothing undone in what they hand up, and put nothing together, but for their network's uplink. */
-static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n)
-{
-	(void)nic;
-	for (unsigned i = 0; i < n; i++)
-		if (frame[i].n_segs == 1)
-			rx_one(frame[i].seg[0].data, frame[i].seg[0].len);
-		else
-			glue.counters->rx_malformed++;
-}
-
-/* From the switch, which has looked at its form. */
-static bool deliver(struct switch_port *port, const struct packet *packet)
+static bool rx_packet(void *ctx, const struct packet *packet)
 {
 	struct pbuf *p = pbuf_new(packet->bytes);
 	size_t at = packet->head_bytes;
 
-	(void)port;
+	(void)ctx;
 	if (!p)
 		return false;
 	pbuf_take(p, packet->head, (u16_t)at);
@@ -97,6 +85,37 @@ static bool deliver(struct switch_port *port, const struct packet *packet)
 		pbuf_take_at(p, packet->rest[i].data, (u16_t)packet->rest[i].len, (u16_t)at);
 	up(p);
 	return true;
+}
+
+/* What the card has put together, and sums it leaves open: lwIP wants frames. */
+static void rx_large(const struct nic_rx *frame)
+{
+	struct packet p;
+	unsigned taken;
+
+	if (!packet_make(&p, frame->seg, frame->n_segs, &frame->offload))
+		glue.counters->rx_malformed++;
+	else if (p.vid != glue.vlan)
+		glue.counters->rx_filtered++;
+	else
+		(void)packet_finish(&p, 0, rx_packet, NULL, &taken);
+}
+
+static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n)
+{
+	(void)nic;
+	for (unsigned i = 0; i < n; i++)
+		if (frame[i].n_segs > 1 || frame[i].offload.gso != PACKET_WHOLE ||
+		    frame[i].offload.csum_wanted)
+			rx_large(&frame[i]);
+		else
+			rx_one(frame[i].seg->data, frame[i].seg->len);
+}
+
+/* From the switch, which has looked at its form. */
+static bool deliver(struct switch_port *port, const struct packet *packet)
+{
+	return rx_packet(port, packet);
 }
 
 static unsigned seg_add(struct nic_seg *segs, unsigned n, const void *data, size_t len)
@@ -111,7 +130,7 @@ static err_t to_nic(const struct nic_seg *segs, unsigned n)
 {
 	const struct nic_frame frame = {.seg = segs, .n_segs = n};
 
-	if (glue.nic->ops->send(glue.nic, &frame) == 0)
+	if (glue.nic->ops->send(glue.nic, &frame) == NIC_TAKEN)
 		return ERR_OK;
 	glue.counters->tx_dropped++;
 	return ERR_MEM; /* TCP keeps the segment and tries again */

@@ -72,15 +72,18 @@ struct nic_rx { /* a frame that has come in; valid during the call only */
 	struct packet_offload offload; /* gso: the card has put several frames together */
 };
 
+enum nic_send {
+	NIC_TAKEN,
+	NIC_FULL,    /* not now: room() is called when there is room again */
+	NIC_REFUSED, /* the card cannot send that */
+};
+
 struct nic_ops {
 	/* Receive and interrupts on; before it the device is quiet. 0 or -1 (logged). */
 	int (*start)(struct nic *nic);
-	/*
-	 * 0: taken; while there are pieces the driver has a reference to frame->hold. -1: there is no room now
-	 * (room() is called when there is) or it is no frame that the card can send. The card hears of what was taken
-	 * at the end of this turn of the loop at the latest.
-	 */
-	int (*send)(struct nic *nic, const struct nic_frame *frame);
+	/* While there are pieces of what was taken the driver has a reference to frame->hold. The card hears of it at
+	 * the end of this turn of the loop at the latest. */
+	enum nic_send (*send)(struct nic *nic, const struct nic_frame *frame);
 	void (*set_promiscuous)(struct nic *nic, bool on);
 	/* Multicast needed by IPv6 ND: accept all multicast from the start. */
 	void (*update_stats)(
@@ -91,7 +94,7 @@ struct nic_stats {
 	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
 	uint64_t rx_dropped;  /* no buffer upstairs or malformed */
 	uint64_t rx_overruns; /* the device had no descriptor */
-	uint64_t tx_dropped;  /* ring full */
+	uint64_t tx_dropped;  /* refused, or not sent when the device was reset */
 	uint64_t link_changes, irqs;
 };
 
@@ -108,7 +111,7 @@ struct nic {
 	/* Set by the glue before start(). */
 	void (*rx)(struct nic *nic, const struct nic_rx *frame, unsigned n);
 	void (*link_changed)(struct nic *nic);
-	void (*room)(struct nic *nic); /* send() had none, and has again; may be NULL */
+	void (*room)(struct nic *nic); /* not from within send(); may be NULL */
 	void *user;
 	bool started; /* the glue's: start() has been called */
 	struct nic *next;

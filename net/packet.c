@@ -307,10 +307,9 @@ static bool needs_split(const struct packet *p, unsigned caps)
 	return p->offload.gso != PACKET_WHOLE && !(caps & cap);
 }
 
-static const struct packet *split(struct packet_cut *cut)
+static const struct packet *split(struct packet_cut *cut, struct packet *out)
 {
 	const struct packet *p = cut->p;
-	struct packet *out = &cut->frame;
 	uint32_t payload = p->bytes - p->offload.header_bytes;
 	uint32_t part = payload - cut->at;
 
@@ -337,37 +336,36 @@ static const struct packet *split(struct packet_cut *cut)
 
 void packet_cut(struct packet_cut *cut, const struct packet *p, unsigned caps)
 {
-	cut->p = p;
-	cut->caps = caps;
-	cut->at = 0;
-	cut->n = 0;
+	*cut = (struct packet_cut){.p = p, .caps = caps};
 }
 
-const struct packet *packet_cut_next(struct packet_cut *cut)
+const struct packet *packet_cut_next(struct packet_cut *cut, struct packet *room)
 {
 	const struct packet *p = cut->p;
 
 	if (needs_split(p, cut->caps))
-		return cut->n && cut->at == p->bytes - p->offload.header_bytes ? NULL : split(cut);
+		return cut->n && cut->at == p->bytes - p->offload.header_bytes ? NULL
+									       : split(cut, room);
 	if (cut->n++)
 		return NULL;
 	if (!p->offload.csum_wanted || (cut->caps & PACKET_CAP_CSUM))
 		return p;
-	cut->frame = *p;
-	fill_checksum(&cut->frame);
-	return &cut->frame;
+	*room = *p;
+	fill_checksum(room);
+	return room;
 }
 
 unsigned packet_finish(const struct packet *p, unsigned caps,
 		       bool (*fn)(void *ctx, const struct packet *p), void *ctx, unsigned *taken)
 {
 	struct packet_cut cut;
+	struct packet room;
 	const struct packet *frame;
 	unsigned n = 0;
 
 	*taken = 0;
 	packet_cut(&cut, p, caps);
-	while ((frame = packet_cut_next(&cut)) != NULL) {
+	while ((frame = packet_cut_next(&cut, &room)) != NULL) {
 		*taken += fn(ctx, frame);
 		n++;
 	}

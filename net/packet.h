@@ -50,7 +50,7 @@ unsigned packet_type(const struct packet *p); /* EtherType */
 uint32_t packet_flow(const struct packet *p);
 
 /*
- * Does in software what a receiver with `caps` does not do, frame by frame. next() says false when there is none left; a frame
+ * Does in software what a receiver with `caps` does not do, frame by frame. next() says NULL when there is none left; a frame
  * is valid until the next one. The packet must stay as it is meanwhile.
  */
 struct packet_cut {
@@ -58,10 +58,10 @@ struct packet_cut {
 	unsigned caps;
 	uint32_t at; /* of the payload: done */
 	unsigned n;  /* frames so far */
-	struct packet frame;
 };
 void packet_cut(struct packet_cut *cut, const struct packet *p, unsigned caps);
-const struct packet *packet_cut_next(struct packet_cut *cut);
+/* *room holds the frame where it is not the packet itself. */
+const struct packet *packet_cut_next(struct packet_cut *cut, struct packet *room);
 
 /* The same at once: hands each to fn, which returns false when it has no room. *taken frames were. -> frames in all. */
 unsigned packet_finish(const struct packet *p, unsigned caps,

@@ -318,6 +318,20 @@ int guest_mem_need(struct guest_mem *g, uint64_t gpa, uint64_t bytes)
 	return g->gave ? want(g, offset, bytes) : 0;
 }
 
+/* The longest piece from there on that is contiguous for DMA, at most `bytes`; 0: a hole, which nobody needed. */
+static uint32_t piece_at(struct guest_mem *g, uint64_t offset, uint64_t bytes, uint64_t *hpa)
+{
+	uint64_t page = offset / HV_PAGE_SIZE, in = offset % HV_PAGE_SIZE;
+	uint64_t run = run_of(g, page) * HV_PAGE_SIZE - in, word = word_of(g, page);
+
+	if (word == HOLE)
+		return 0;
+	if (word & LEAVING)
+		*word_at(g, page) &= ~LEAVING;
+	*hpa = (word & ~LEAVING) + in;
+	return (uint32_t)(run < bytes ? run : bytes);
+}
+
 /* A piece behind the last one that goes on from it joins it. False: out[] is full. */
 static bool seg_add(struct blk_seg *out, unsigned first, unsigned max, unsigned *at,
 		    const struct blk_seg *s)
@@ -343,22 +357,40 @@ bool guest_mem_segs(struct guest_mem *g, uint64_t gpa, uint32_t bytes, struct bl
 	if (bytes == 0 || !offset_of(g, gpa, &offset, &room) || bytes > room)
 		return false;
 	while (bytes) {
-		uint64_t page = offset / HV_PAGE_SIZE, in = offset % HV_PAGE_SIZE;
-		uint64_t run = run_of(g, page) * HV_PAGE_SIZE - in, word = word_of(g, page);
-		struct blk_seg s = {.va = g->va + offset,
-				    .bytes = run < bytes ? (uint32_t)run : bytes};
+		struct blk_seg s = {.va = g->va + offset};
 
-		if (word == HOLE)
-			return false; /* nobody needed it */
-		if (word & LEAVING)
-			*word_at(g, page) &= ~LEAVING;
-		s.hpa = (word & ~LEAVING) + in;
+		s.bytes = piece_at(g, offset, bytes, &s.hpa);
+		if (s.bytes == 0)
+			return false;
 		if (!seg_add(out, *n, max, &at, &s))
 			return false;
 		offset += s.bytes;
 		bytes -= s.bytes;
 	}
 	*n = at;
+	return true;
+}
+
+bool guest_mem_pieces(struct guest_mem *g, const void *at, size_t bytes, struct nic_piece *out,
+		      unsigned max, unsigned *n)
+{
+	uint64_t offset = (uint64_t)((const char *)at - g->va);
+	struct nic_piece *last;
+	uint64_t hpa;
+
+	for (uint32_t part; bytes; offset += part, bytes -= part) {
+		part = piece_at(g, offset, bytes, &hpa);
+		if (part == 0)
+			return false;
+		last = *n ? &out[*n - 1] : NULL;
+		if (last && last->hpa + last->bytes == hpa) {
+			last->bytes += part;
+			continue;
+		}
+		if (*n == max)
+			return false;
+		out[(*n)++] = (struct nic_piece){hpa, part};
+	}
 	return true;
 }
 

@@ -24,6 +24,7 @@
 
 #include "ctrl-kernel/rt/rt.h"
 #include "drivers/blkdev.h"
+#include "net/nic.h"
 
 struct guest_mem;
 
@@ -45,6 +46,9 @@ int guest_mem_need(struct guest_mem *g, uint64_t gpa, uint64_t bytes) MUST_CHECK
  * already. False: not all of it is RAM, or out[] is full; *n is as before. */
 bool guest_mem_segs(struct guest_mem *g, uint64_t gpa, uint32_t bytes, struct blk_seg *out,
 		    unsigned max, unsigned *n) MUST_CHECK;
+/* Pieces of what guest_mem_at() gave, as guest_mem_segs(). */
+bool guest_mem_pieces(struct guest_mem *g, const void *at, size_t bytes, struct nic_piece *out,
+		      unsigned max, unsigned *n) MUST_CHECK;
 /* Around each request that a device works on. -> what end wants. */
 unsigned guest_mem_begin(struct guest_mem *g);
 void guest_mem_end(struct guest_mem *g, unsigned begun);

@@ -22,6 +22,17 @@ _Static_assert(HEADER_BYTES == 12, "5.1.6");
 #define HEADER_CSUM_WANTED 1u
 #define HEADER_CSUM_GOOD 2u
 
+#define SENDING_MAX 128u
+
+struct sending { /* a record of the guest's, as long as a card reads what it names */
+	struct packet_source source; /* first */
+	struct netdev *n;
+	unsigned pair, number;
+	unsigned begun; /* guest_mem_begin() */
+	uint32_t result;
+	struct sending *next; /* free */
+};
+
 struct pair {
 	struct ioqueue rx, tx;
 	unsigned rx_from; /* where the next receive buffer is looked for */
@@ -35,7 +46,17 @@ struct netdev {
 	unsigned first;              /* that has its turn first */
 	bool link;
 	struct loop_job turn;
+	struct guest_mem *mem; /* [owns] a reference */
+	unsigned n_sending;
+	struct sending *free; /* NULL: the rest waits until one ends */
+	struct sending sending[SENDING_MAX];
 };
+
+static void netdev_free(struct netdev *n)
+{
+	guest_mem_put(n->mem);
+	free(n);
+}
 
 /* ---- what the vmm says ---- */
 
@@ -108,8 +129,64 @@ static struct packet_offload offload_of(const struct net_header *h)
 	};
 }
 
+/* ---- a record, until nobody reads what it names ---- */
+
+static struct sending *sending_begin(struct netdev *n, unsigned pair, unsigned number,
+				     uint32_t result)
+{
+	struct sending *s = n->free;
+
+	n->free = s->next;
+	n->n_sending++;
+	s->source.hold.refs = 1;
+	s->pair = pair;
+	s->number = number;
+	s->result = result;
+	s->begun = guest_mem_begin(n->mem);
+	return s;
+}
+
+static void sending_end(struct nic_hold *hold)
+{
+	struct sending *s = (struct sending *)hold;
+	struct netdev *n = s->n;
+
+	guest_mem_end(n->mem, s->begun);
+	n->n_sending--;
+	if (n->dev.io) {
+		ioqueue_finish(&n->pair[s->pair].tx, s->number, s->result);
+		vmio_tell(n->dev.io);
+		if (!n->free)
+			loop_defer(&n->turn);
+	}
+	s->next = n->free;
+	n->free = s;
+	if (!n->dev.io && n->n_sending == 0 && !n->turn.queued)
+		netdev_free(n);
+}
+
+static bool sending_pieces(struct packet_source *source, const void *data, size_t bytes,
+			   struct nic_piece *out, unsigned max, unsigned *n)
+{
+	const struct sending *s = (const struct sending *)source;
+
+	return guest_mem_pieces(s->n->mem, data, bytes, out, max, n);
+}
+
+static void sending_init(struct netdev *n)
+{
+	for (unsigned i = 0; i < SENDING_MAX; i++) {
+		n->sending[i].source.hold.release = sending_end;
+		n->sending[i].source.pieces = sending_pieces;
+		n->sending[i].n = n;
+		n->sending[i].next = n->free;
+		n->free = &n->sending[i];
+	}
+}
+
 /* -> what it cost */
-static unsigned send(struct netdev *n, const struct io_request *r, uint64_t now)
+static unsigned send(struct netdev *n, const struct io_request *r, struct packet_source *source,
+		     uint64_t now)
 {
 	struct nic_seg seg[IO_NIC_SEGS];
 	struct packet_offload offload;
@@ -117,27 +194,29 @@ static unsigned send(struct netdev *n, const struct io_request *r, uint64_t now)
 	struct packet p;
 	unsigned n_segs;
 
-	if (pieces(vmio_mem(n->dev.io), r, seg)) {
+	if (pieces(n->mem, r, seg)) {
 		n_segs = take_header(seg, r->record.n_segs, &h);
 		offload = offload_of(&h);
-		if (n_segs && packet_make(&p, seg, n_segs, &offload))
+		if (n_segs && packet_make(&p, seg, n_segs, &offload)) {
+			p.source = p.n_rest ? source : NULL;
 			return 1 + switch_input(&n->port, &p, now);
+		}
 	}
 	switch_malformed(&n->port);
 	return 1;
 }
 
 /* -> the cost of this turn, until now */
-static unsigned transmit_queue(struct netdev *n, struct ioqueue *tx, unsigned cost, uint64_t now)
+static unsigned transmit_queue(struct netdev *n, unsigned pair, unsigned cost, uint64_t now)
 {
 	static struct io_request r; /* large */
 	unsigned i;
 
-	while (cost < TURN_COST && ioqueue_next(tx, &i, &r)) {
-		uint32_t result = (uint32_t)r.record.bytes;
+	while (cost < TURN_COST && n->free && ioqueue_next(&n->pair[pair].tx, &i, &r)) {
+		struct sending *s = sending_begin(n, pair, i, (uint32_t)r.record.bytes);
 
-		cost += send(n, &r, now);
-		ioqueue_finish(tx, i, result);
+		cost += send(n, &r, &s->source, now);
+		nic_hold_put(&s->source.hold);
 	}
 	return cost;
 }
@@ -164,10 +243,10 @@ static void transmit(struct netdev *n)
 
 	watch(n, true);
 	for (unsigned i = 0; i < n->n_pairs; i++)
-		cost = transmit_queue(n, &n->pair[(n->first + i) % n->n_pairs].tx, cost, now);
+		cost = transmit_queue(n, (n->first + i) % n->n_pairs, cost, now);
 	n->first = (n->first + 1) % n->n_pairs;
-	if (cost)
-		vmio_tell(n->dev.io);
+	if (!n->free)
+		return; /* goes on when one ends */
 	if (cost >= TURN_COST) {
 		loop_defer(&n->turn);
 		return;
@@ -207,7 +286,7 @@ static bool next_buffer(struct filling *f)
 		return false;
 	while (ioqueue_take(&p->rx, &p->rx_from, &i, &r) ||
 	       (p->rx_from && (p->rx_from = 0, ioqueue_take(&p->rx, &p->rx_from, &i, &r)))) {
-		if (!pieces(vmio_mem(n->dev.io), &r, f->seg) || r.record.n_segs == 0) {
+		if (!pieces(n->mem, &r, f->seg) || r.record.n_segs == 0) {
 			ioqueue_finish(&p->rx, i, 0);
 			vmio_tell(n->dev.io);
 			continue;
@@ -366,9 +445,10 @@ static void cancel(struct netdev *n, struct ioqueue *q)
 
 	if (!ioqueue_cancelled(q))
 		return;
-	while (ioqueue_take(q, &from, &i, &r))
+	while (ioqueue_take(q, &from, &i, &r)) {
 		ioqueue_finish(q, i, 0);
-	vmio_tell(n->dev.io);
+		vmio_tell(n->dev.io);
+	}
 }
 
 static void look(struct vmio_dev *d)
@@ -387,17 +467,15 @@ static void turn(void *ctx)
 {
 	struct netdev *n = ctx;
 
-	if (!n->dev.io)
-		free(n);
-	else if (!vmio_held(n->dev.io))
+	if (!n->dev.io && n->n_sending == 0)
+		netdev_free(n);
+	else if (n->dev.io && !vmio_held(n->dev.io))
 		look(&n->dev);
 }
 
-/* Frames are copied while their call lasts. */
 static bool busy(const struct vmio_dev *d)
 {
-	(void)d;
-	return false;
+	return ((const struct netdev *)d)->n_sending > 0;
 }
 
 static void detach(struct vmio_dev *d)
@@ -405,8 +483,8 @@ static void detach(struct vmio_dev *d)
 	struct netdev *n = (struct netdev *)d;
 
 	switch_unplug(&n->port);
-	if (!n->turn.queued)
-		free(n);
+	if (!n->turn.queued && n->n_sending == 0)
+		netdev_free(n);
 }
 
 static const struct vmio_dev_ops dev_ops = {.look = look, .busy = busy, .detach = detach};
@@ -431,6 +509,9 @@ struct netdev *netdev_make(struct vmio *io, uint32_t page, unsigned pairs,
 	n->port.own = n;
 	n->port.config = *config;
 	n->turn = (struct loop_job){.fn = turn, .ctx = n};
+	n->mem = vmio_mem(io);
+	guest_mem_get(n->mem);
+	sending_init(n);
 	n->n_pairs = pairs >= 1 && pairs <= VMM_IO_QUEUES_MAX ? pairs : 1;
 	for (unsigned i = 0; i < n->n_pairs; i++)
 		attach(io, page + i * 2 * (uint32_t)IO_NIC_PAGES, &n->pair[i]);

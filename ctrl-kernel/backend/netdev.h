@@ -2,10 +2,11 @@
 /*
  * A VM's NIC behind the I/O area: a port of a switch.
  *
- *	guest sends   record ─► virtio_net_hdr and the frame's head copied and checked ─► switch ─► finished
+ *	guest sends   record ─► virtio_net_hdr and the frame's head copied and checked ─► switch ─► finished, or when a
+ *	              card has read the rest from where it lies (struct packet_source)
  *	guest gets    switch ─► copied into the receive buffers of records, as many as it takes ─► finished, in order
  *
- * A frame from guest to guest is copied once. Without a buffer it is dropped and counted; nothing waits. What a guest sends is
+ * A frame from guest to guest is copied once, one for a card never, but for its head. Without a buffer it is dropped and counted; nothing waits. What a guest sends is
  * taken in portions, one a turn of the loop for each NIC, so that none starves the others or management.
  */
 #ifndef BACKEND_NETDEV_H

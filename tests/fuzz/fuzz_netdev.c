@@ -32,6 +32,9 @@ static struct loop_job *jobs;
 static struct vswitch sw;
 static struct switch_port wire;
 static uint64_t now = 1000000000;
+#define READING_MAX 300u /* more than may be on their way at a time */
+static struct packet_source *reading[READING_MAX]; /* by a card: [owns] references */
+static unsigned n_reading, under_way;
 
 uint64_t rt_now(void)
 {
@@ -74,6 +77,43 @@ void *guest_mem_at(struct guest_mem *g, uint64_t gpa, uint64_t bytes)
 	return gpa < RAM && bytes <= RAM - gpa ? ram + gpa : NULL;
 }
 
+bool guest_mem_pieces(struct guest_mem *g, const void *at, size_t bytes, struct nic_piece *out,
+		      unsigned max, unsigned *n)
+{
+	uint64_t gpa = (uint64_t)((const char *)at - (const char *)ram);
+
+	if (gpa >= RAM || bytes > RAM - gpa || bytes == 0)
+		abort();
+	if (*n == max)
+		return false;
+	out[(*n)++] = (struct nic_piece){gpa, (uint32_t)bytes};
+	return true;
+}
+
+void guest_mem_get(struct guest_mem *g)
+{
+	(void)g;
+}
+
+void guest_mem_put(struct guest_mem *g)
+{
+	(void)g;
+}
+
+unsigned guest_mem_begin(struct guest_mem *g)
+{
+	(void)g;
+	under_way++;
+	return 0;
+}
+
+void guest_mem_end(struct guest_mem *g, unsigned begun)
+{
+	(void)g, (void)begun;
+	if (under_way-- == 0)
+		abort();
+}
+
 void vmio_add(struct vmio *io, struct vmio_dev *d)
 {
 	d->io = io;
@@ -103,7 +143,23 @@ static bool out(struct switch_port *port, const struct packet *p)
 		abort();
 	packet_copy(p, flat);
 	free(flat);
+	if (p->source && n_reading < READING_MAX) {
+		struct nic_piece piece[NIC_PIECES_MAX];
+		unsigned n = 0;
+
+		for (unsigned i = 0; i < p->n_rest; i++)
+			(void)p->source->pieces(p->source, p->rest[i].data, p->rest[i].len, piece,
+						NIC_PIECES_MAX, &n);
+		p->source->hold.refs++;
+		reading[n_reading++] = p->source;
+	}
 	return true;
+}
+
+static void card_is_done(unsigned left)
+{
+	while (n_reading > left)
+		nic_hold_put(&reading[--n_reading]->hold);
 }
 
 static void arrive(uint32_t bytes)
@@ -138,6 +194,9 @@ static void stop(void)
 {
 	attached->io = NULL;
 	attached->ops->detach(attached);
+	card_is_done(0);
+	if (under_way)
+		abort();
 	turn(); /* one that waited for its turn is freed by it */
 	switch_unplug(&wire);
 	switch_free(&sw);
@@ -162,6 +221,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			arrive(data[7] * 8u);
 		if (data[7] & 4)
 			turn();
+		if (data[7] & 8)
+			card_is_done(data[7] >> 4);
 		now += 1000000;
 	}
 	stop();

@@ -177,7 +177,7 @@ class Host:
     """QEMU with Socle. Use as a context manager: `with Host(smp=2) as h: h.api.get("/v1/host")`."""
 
     def __init__(self, options="ip=dhcp mgmt.insecure=1", mem=1024, smp=1, cpu="EPYC,+svm", nic="e1000", machine="pc",
-                 modules=(), icount=False, extra=(), boot=None, limit=300, image=None, net=True, accel=ACCEL):
+                 modules=(), icount=False, extra=(), boot=None, limit=300, image=None, net=True, accel=ACCEL, fds=()):
         self.port = free_port() if net else None
         self.dir = Path(tempfile.mkdtemp(prefix="socle-"))
         self.monitor_path = self.dir / "monitor"
@@ -197,7 +197,8 @@ class Host:
             args += ["-kernel", str(image or IMAGE), "-append", options]
             if modules:
                 args += ["-initrd", ",".join(modules)]
-        self.proc = subprocess.Popen(args + list(extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.dir / "stderr", "wb"))
+        self.proc = subprocess.Popen(args + list(extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.dir / "stderr", "wb"),
+                                     pass_fds=fds)
         self.serial = Serial(self.proc.stdout, self.dir / "stderr")
         self.api = Api(self.port) if net else None
 

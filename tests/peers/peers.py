@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+import taps  # noqa: E402
 from host import BUILD, KERNEL, ROOT, Host, modules  # noqa: E402
 from volumes import LOST  # noqa: E402
 
@@ -25,11 +26,11 @@ LINK = "ip,link,set,eth0,up;ip,addr,add,192.168.213.{},dev,eth0"
 PING = "ping,-q,-c,2,-i,0.1,192.168.213.{0};echo,to,{0};ping,-q,-c,20,-i,0.1,192.168.213.{0}"
 SERVER = LINK.format("11/24") + ";io,serve"
 CLIENT = ";".join([LINK.format("10/24"), "io,net,192.168.213.11", PING.format(11), PING.format(1), "echo,the,end", "poweroff,-f"])
-# Two NICs of the machine, joined outside.
-WIRE = [a for n in (0, 1) for a in ("-netdev", f"hubport,id=w{n},hubid=7", "-device", f"virtio-net-pci,netdev=w{n},addr={8 + n},mac=52:54:00:00:07:0{n}")]
+# Two NICs of the machine, joined outside: "wire", taps that do checksums and segmentation; "plain", a hub that does neither.
+PLAIN = [a for n in (0, 1) for a in ("-netdev", f"hubport,id=w{n},hubid=7", "-device", f"virtio-net-pci,netdev=w{n},addr={8 + n},mac=52:54:00:00:07:0{n}")]
 WIRE_CLIENT = ";".join([LINK.format("10/24"), "io,net,192.168.213.11", PING.format(11), "echo,the,end", "poweroff,-f"])
 # io_uring came out best of native, io_uring, threads, and native with an iothread.
-DISK_JOB, NET_JOBS = "disk-io_uring", ["net-vhost", "wire-vhost"]
+DISK_JOB, NET_JOBS = "disk-io_uring", ["net-vhost", "wire-vhost", "plain-vhost"]
 ROUNDS = 3  # of what the wall clock measures; the best one counts
 
 # name of the measurement, field: (what, format, the target: ratio to KVM at least, or the value at most)
@@ -48,6 +49,9 @@ ROWS = [
     ("wire-tcp", "mbs", "TCP from guest to guest by two NICs and the wire between them, MB/s, wall clock", "x1.5"),
     ("wire-udp", "us", "UDP round trip that way, µs, wall clock", "x1.5"),
     ("wire-ping-11", "us", "ping that way, µs, wall clock", "x1.5"),
+    ("plain-tcp", "mbs", "TCP by two NICs that can neither sum nor split, MB/s, wall clock", "x1.5"),
+    ("plain-udp", "us", "UDP round trip that way, µs, wall clock", "x1.5"),
+    ("plain-ping-11", "us", "ping that way, µs, wall clock", "x1.5"),
 ]
 
 
@@ -108,16 +112,29 @@ def socle_net(directory):
         return parse(h.serial.text.replace("[client] ", ""))
 
 
-def on_wire(found):
-    return {f"wire-{name}": fields for name, fields in found.items()}
+def named(wire, found):
+    return {f"{wire}-{name}": fields for name, fields in found.items()}
 
 
-def socle_wire(directory):
+def joined(wire):
+    """-> QEMU's arguments for the two NICs, and the descriptors they name."""
+    fds = taps.bridged(2) if wire == "wire" else []
+    return (taps.cards(fds) if fds else PLAIN), fds
+
+
+def socle_wire(directory, wire):
+    cards, fds = joined(wire)
     networks = [{"name": f"w{n}", "uplink": f"00:0{8 + n}.0"} for n in (0, 1)]
     vms = [vm(name, run, nics=[{"network": network}], autostart=True) for name, run, network in (("server", SERVER, "w1"), ("client", WIRE_CLIENT, "w0"))]
-    with boot(directory, vms, networks, extra=WIRE) as h:
+    with boot(directory, vms, networks, extra=cards, fds=fds) as h:
+        closed(fds)
         h.serial.wait(r"the end", 500)
-        return on_wire(parse(h.serial.text.replace("[client] ", "")))
+        return named(wire, parse(h.serial.text.replace("[client] ", "")))
+
+
+def closed(fds):
+    for fd in fds:
+        os.close(fd)
 
 
 def better(best, found):
@@ -127,25 +144,28 @@ def better(best, found):
             best[name] = fields
 
 
-def in_turn(run):
+def in_turn(run, *args):
     with tempfile.TemporaryDirectory() as d:
-        return run(d)
+        return run(d, *args)
 
 
 def kvm_run(job, limit=900):
     """The KVM host with one job -> {name: …}. Minutes: a guest boots behind two hypervisors."""
     prepare("host")
-    disk, wire = job.startswith("disk"), job.startswith("wire")
-    words = f"{QUIET} jobs={job} disk={DISK} server={SERVER} client={WIRE_CLIENT if wire else CLIENT}"
+    what = job.split("-")[0]
+    disk, wire = what == "disk", what in ("wire", "plain")
+    words = f"{QUIET} jobs={job.replace('plain', 'wire')} disk={DISK} server={SERVER} client={WIRE_CLIENT if wire else CLIENT}"
+    cards, fds = joined(what)
     clock = ["-icount", "shift=0,sleep=off", "-seed", os.environ.get("SEED", "1"), "-rtc", "base=2024-01-01,clock=vm"] if disk else []
     args = ["timeout", str(limit), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "EPYC,+svm", "-smp", "1", "-m", "1024", "-machine", "pc", "-display", "none",
-            "-serial", "stdio", "-no-reboot", "-nic", "none", *clock, *(DRIVE if disk else WIRE), "-kernel", PEERS / "vmlinuz", "-initrd", PEERS / "host.gz", "-append", words]
-    r = subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace")
+            "-serial", "stdio", "-no-reboot", "-nic", "none", *clock, *(DRIVE if disk else cards), "-kernel", PEERS / "vmlinuz", "-initrd", PEERS / "host.gz", "-append", words]
+    r = subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace", pass_fds=fds)
+    closed(fds)
     text = r.stdout.replace("\r", "")
     (PEERS / f"kvm-{job}.log").write_text(f"{r.returncode}\n{r.stderr}\n{text}")
     if "jobs done" not in text:
         raise AssertionError(f"the KVM host did not come to its end:\n{text[-3000:]}")
-    return on_wire(parse(text)) if wire else parse(text)
+    return named(what, parse(text)) if wire else parse(text)
 
 
 def measure(kvm):
@@ -153,8 +173,9 @@ def measure(kvm):
     prepare("guest")
     mine, theirs = in_turn(socle_disk), kvm_run(DISK_JOB, 3000) if kvm else {}
     for _ in range(ROUNDS):
-        for job, run in zip(NET_JOBS, (socle_net, socle_wire)):
-            better(mine, in_turn(run))
+        for job in NET_JOBS:
+            what = job.split("-")[0]
+            better(mine, in_turn(socle_net) if what == "net" else in_turn(socle_wire, what))
             if kvm:
                 better(theirs, kvm_run(job))
     return mine, theirs

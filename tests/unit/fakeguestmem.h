@@ -106,6 +106,16 @@ bool guest_mem_segs(struct guest_mem *g, uint64_t gpa, uint32_t bytes, struct bl
 	return true;
 }
 
+bool guest_mem_pieces(struct guest_mem *g, const void *at, size_t bytes, struct nic_piece *out,
+		      unsigned max, unsigned *n)
+{
+	if (*n == max)
+		return false;
+	out[(*n)++] = (struct nic_piece){(uint64_t)((const char *)at - (const char *)g->mem->data),
+					 (uint32_t)bytes};
+	return true;
+}
+
 void guest_mem_get(struct guest_mem *g)
 {
 	g->refs++;

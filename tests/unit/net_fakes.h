@@ -94,14 +94,14 @@ static int fake_start(struct nic *nic)
 	return 0;
 }
 
-static int fake_send(struct nic *nic, const struct nic_frame *frame)
+static enum nic_send fake_send(struct nic *nic, const struct nic_frame *frame)
 {
 	const struct nic_seg *segs = frame->seg;
 	size_t len = 0;
 
 	(void)nic;
 	if (ring_full)
-		return -1;
+		return NIC_FULL;
 	if (n_sent == SENT_MAX)
 		n_sent = 0;
 	for (unsigned i = 0; i < frame->n_segs; i++) {
@@ -111,7 +111,7 @@ static int fake_send(struct nic *nic, const struct nic_frame *frame)
 		len += segs[i].len;
 	}
 	sent[n_sent++].len = len;
-	return 0;
+	return NIC_TAKEN;
 }
 
 static const struct nic_ops fake_ops = {.start = fake_start, .send = fake_send};

@@ -45,6 +45,7 @@ static struct netdev *dev;
 static struct vmio_dev *attached;
 static unsigned n_events;
 static bool held;
+static unsigned mem_refs, under_way;
 static struct vswitch sw;
 static struct switch_port wire;
 static unsigned n_out;
@@ -71,6 +72,38 @@ void *guest_mem_at(struct guest_mem *g, uint64_t gpa, uint64_t bytes)
 	return gpa < RAM_BYTES && bytes <= RAM_BYTES - gpa ? kept->ram + gpa : NULL;
 }
 
+bool guest_mem_pieces(struct guest_mem *g, const void *at, size_t bytes, struct nic_piece *out,
+		      unsigned max, unsigned *n)
+{
+	if (*n == max)
+		return false;
+	out[(*n)++] = (struct nic_piece){(uint64_t)((const uint8_t *)at - kept->ram),
+					 (uint32_t)bytes};
+	return true;
+}
+
+void guest_mem_get(struct guest_mem *g)
+{
+	mem_refs++;
+}
+
+void guest_mem_put(struct guest_mem *g)
+{
+	mem_refs--;
+}
+
+unsigned guest_mem_begin(struct guest_mem *g)
+{
+	under_way++;
+	return 1;
+}
+
+void guest_mem_end(struct guest_mem *g, unsigned begun)
+{
+	assert_int_equal(begun, 1);
+	under_way--;
+}
+
 void vmio_add(struct vmio *io, struct vmio_dev *d)
 {
 	d->io = io;
@@ -93,9 +126,22 @@ bool vmio_held(const struct vmio *io)
 	return held;
 }
 
+static bool card;                     /* `wire` is one that reads frames later */
+static struct packet_source *reading; /* [owns] a reference */
+static struct nic_piece piece[8];
+static unsigned n_pieces;
+
 static bool out(struct switch_port *port, const struct packet *p)
 {
 	n_out++;
+	if (card && p->source) {
+		reading = p->source;
+		reading->hold.refs++;
+		n_pieces = 0;
+		for (unsigned i = 0; i < p->n_rest; i++)
+			assert_true(reading->pieces(reading, p->rest[i].data, p->rest[i].len, piece,
+						    8, &n_pieces));
+	}
 	last_out_bytes = p->bytes;
 	packet_copy(p, last_out);
 	return true;
@@ -322,7 +368,7 @@ static int setup(void **state)
 					  .mac = {2, 0, 0, 0, 0, 1},
 					  .link = 1};
 	n_out = n_events = n_io_tells = 0;
-	held = false;
+	held = card = false;
 	power_on();
 	switch_init(&sw, 1);
 	wire = (struct switch_port){.ops = &wire_ops, .config = {.floods = true, .learn = 8}};
@@ -336,6 +382,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	ctrl_dies();
+	assert_int_equal(mem_refs, 0);
+	assert_int_equal(under_way, 0);
 	switch_unplug(&wire);
 	switch_free(&sw);
 	return 0;
@@ -747,15 +795,87 @@ static void test_turns(void **state)
 	assert_int_equal(used(1), N);
 }
 
+static void card_is_done(void)
+{
+	nic_hold_put(&reading->hold);
+	reading = NULL;
+}
+
+/* What a card reads from where it lies is the guest's again when it has; what has been copied at once. */
+static void test_card(void **state)
+{
+	(void)state;
+	card = true;
+	driver(F_MRG);
+	send_one(60, 1);
+	settle();
+	assert_null(reading);
+	assert_int_equal(used(1), 1);
+	send_one(1514, 2);
+	settle();
+	assert_int_equal(n_out, 2);
+	assert_int_equal(n_pieces, 1);
+	assert_int_equal(piece[0].hpa, TX_AT + 12 + PACKET_HEAD_MAX);
+	assert_int_equal(piece[0].bytes, 1514 - PACKET_HEAD_MAX);
+	assert_int_equal(used(1), 1);
+	assert_int_equal(under_way, 1);
+	assert_true(attached->ops->busy(attached));
+	card_is_done();
+	settle();
+	assert_int_equal(used(1), 2);
+	assert_false(attached->ops->busy(attached));
+}
+
+/* It keeps the guest's memory when the run ends, and the next control kernel sends the frame again. */
+static void test_card_and_deaths(void **state)
+{
+	(void)state;
+	card = true;
+	driver(F_MRG);
+	send_one(1514, 2);
+	settle();
+	ctrl_dies();
+	assert_int_equal(mem_refs, 1);
+	card_is_done();
+	assert_int_equal(mem_refs, 0);
+	assert_int_equal(used(1), 0);
+	ctrl_starts();
+	settle();
+	assert_int_equal(n_out, 2);
+	vmm_dies();
+	settle();
+	card_is_done();
+	settle();
+	assert_int_equal(n_out, 2);
+	assert_int_equal(used(1), 1);
+}
+
+/* A reset is not over before. */
+static void test_card_and_reset(void **state)
+{
+	(void)state;
+	card = true;
+	driver(F_MRG);
+	send_one(1514, 2);
+	settle();
+	nic_wr(COMMON_STATUS, 1, 0);
+	settle();
+	assert_int_not_equal(nic_rd(COMMON_STATUS, 1), 0);
+	card_is_done();
+	settle();
+	assert_int_equal(nic_rd(COMMON_STATUS, 1), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_config),        T(test_sends),        T(test_receives),
-		T(test_merges),        T(test_small_buffer), T(test_lies),
-		T(test_control),       T(test_pairs),        T(test_pairs_unknown),
-		T(test_link_and_hold), T(test_reset),        T(test_reset_and_deaths),
-		T(test_deaths),        T(test_half_a_frame), T(test_turns),
+		T(test_config),        T(test_sends),           T(test_receives),
+		T(test_merges),        T(test_small_buffer),    T(test_lies),
+		T(test_control),       T(test_pairs),           T(test_pairs_unknown),
+		T(test_link_and_hold), T(test_reset),           T(test_reset_and_deaths),
+		T(test_deaths),        T(test_half_a_frame),    T(test_turns),
+		T(test_card),          T(test_card_and_deaths), T(test_card_and_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
