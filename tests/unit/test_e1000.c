@@ -36,7 +36,7 @@ const char *__asan_default_options(void)
 }
 
 static uint8_t bar[E1000_REGS_LEN];
-static struct pci_dev pci = {.bdf = 0x18, .vendor = 0x8086};
+static struct pci_dev pci = {.bdf = 0x18, .vendor = 0x8086, .subsys_vendor = 0x8086};
 static const char *irq_kind;
 static void (*irq)(void *ctx);
 static void *irq_ctx;
@@ -279,6 +279,7 @@ static void begin(const struct nic_driver *driver, uint16_t device, const char *
 	fake_reset(64);
 	fake_log_clear();
 	pci.device = device;
+	pci.subsys = 0xa01f;
 	irq_kind = kind;
 	deaf = false;
 	ctrl_write(E1000_CTRL_RST);
@@ -551,6 +552,10 @@ static void test_caps(void **state)
 	irq(irq_ctx);
 	assert_int_equal(nic->caps, caps);
 	assert_int_equal(*reg(E1000_RXCSUM), E1000_RXCSUM_IP | E1000_RXCSUM_TCP_UDP);
+	pci.subsys = 0; /* QEMU's */
+	icr |= E1000_INT_LSC;
+	irq(irq_ctx);
+	assert_int_equal(nic->caps, caps & ~(unsigned)PACKET_CAP_TCP6);
 }
 
 #define BOTH(test)                                                                                 \
