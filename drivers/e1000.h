@@ -16,6 +16,7 @@ struct e1000_family {
 	/* EERD: where the word address and the done bit are (8254x 13.4.4, 82574 10.2.1.4). */
 	uint8_t eerd_shift;
 	uint8_t eerd_done;
+	uint8_t caps; /* enum packet_caps */
 };
 
 bool e1000_matches(const struct pci_dev *d, const struct e1000_family *family);

@@ -34,9 +34,11 @@ enum e1000_reg {
 	E1000_TDLEN = 0x3808,
 	E1000_TDH = 0x3810,
 	E1000_TDT = 0x3818,
+	E1000_TIDV = 0x3820, /* of 1.024 us */
 	E1000_TXDCTL = 0x3828,
 	E1000_MPC = 0x4010,  /* frames lost for want of room; cleared by reading */
 	E1000_RNBC = 0x40a0, /* frames that found no descriptor; cleared by reading */
+	E1000_RXCSUM = 0x5000,
 	E1000_RAL0 = 0x5400,
 	E1000_RAH0 = 0x5404,
 	E1000_MANC = 0x5820,
@@ -49,6 +51,7 @@ enum e1000_reg {
 #define E1000_CTRL_RST (1u << 26)
 #define E1000_CTRL_VME (1u << 30)
 #define E1000_STATUS_LU (1u << 1)
+#define E1000_STATUS_1000 (1u << 7)  /* 1 Gb/s; 0: 10 or 100 Mb/s */
 #define E1000_EECD_AUTO_RD (1u << 9) /* 82574: the NVM has been read */
 #define E1000_CTRL_EXT_DRV_LOAD (1u << 28)
 #define E1000_CTRL_EXT_PBA (1u << 31)      /* 82574: MSI-X with clear of pending bits */
@@ -56,11 +59,13 @@ enum e1000_reg {
 #define E1000_RAH_AV (1u << 31)
 #define E1000_MANC_ARP (1u << 13) /* 8254x: firmware would take ARP frames */
 
+#define E1000_INT_TXDW (1u << 0)
 #define E1000_INT_LSC (1u << 2)
 #define E1000_INT_RXDMT (1u << 4)
 #define E1000_INT_RXO (1u << 6)
 #define E1000_INT_RXT (1u << 7)
 #define E1000_INT_RXQ0 (1u << 20)  /* 82574 with MSI-X */
+#define E1000_INT_TXQ0 (1u << 22)  /* 82574 with MSI-X */
 #define E1000_INT_OTHER (1u << 24) /* 82574 with MSI-X */
 
 #define E1000_RCTL_EN (1u << 1)
@@ -68,6 +73,9 @@ enum e1000_reg {
 #define E1000_RCTL_MPE (1u << 4)
 #define E1000_RCTL_BAM (1u << 15)
 #define E1000_RCTL_SECRC (1u << 26) /* buffers of 2048 bytes: BSIZE 0 */
+
+#define E1000_RXCSUM_IP (1u << 8)
+#define E1000_RXCSUM_TCP_UDP (1u << 9)
 
 #define E1000_TCTL_EN (1u << 1)
 #define E1000_TCTL_PSP (1u << 3)      /* pads to 60 bytes */
@@ -89,21 +97,41 @@ struct e1000_rx_desc { /* legacy: 8254x 3.2.3, 82574 7.1.4 */
 _Static_assert(sizeof(struct e1000_rx_desc) == 16, "hardware layout");
 #define E1000_RXD_DD (1u << 0)
 #define E1000_RXD_EOP (1u << 1)
-#define E1000_RXD_ERRORS 0x97u /* RXE, CXE, SEQ, SE, CE; not the checksum bits */
+#define E1000_RXD_IXSM (1u << 2)  /* the checksum bits say nothing */
+#define E1000_RXD_TCPCS (1u << 5) /* the sum of TCP or UDP has been checked */
+#define E1000_RXD_ERRORS 0x97u    /* RXE, CXE, SEQ, SE, CE; not the checksum bits */
+#define E1000_RXD_BAD_SUM 0x60u   /* TCPE, IPE */
 
-struct e1000_tx_desc { /* legacy: 8254x 3.3.3, 82574 7.2.10 */
-	uint64_t addr;
-	uint16_t len;
-	uint8_t checksum_offset;
+/*
+ * Legacy (8254x 3.3.3, 82574 7.2.10), data (8254x 3.3.7, 82574 7.2.12) and context (8254x 3.3.6, 82574 7.2.11)
+ * descriptors have one layout, and different names for it.
+ */
+struct e1000_tx_desc {
+	uint64_t addr; /* context: the eight bytes that E1000_TXC_* place */
+	uint16_t len;  /* context: PAYLEN, low bits */
+	uint8_t type;  /* 0 or E1000_TXD_DATA; context: PAYLEN's high bits */
 	uint8_t command;
 	uint8_t status;
-	uint8_t checksum_start;
-	uint16_t special;
+	uint8_t options;  /* data: E1000_TXD_TXSM; context: HDRLEN */
+	uint16_t special; /* context: MSS */
 };
 _Static_assert(sizeof(struct e1000_tx_desc) == 16, "hardware layout");
-#define E1000_TXD_EOP (1u << 0)
+#define E1000_TXD_DATA (1u << 4) /* type */
+#define E1000_TXD_EOP (1u << 0)  /* command */
 #define E1000_TXD_IFCS (1u << 1)
+#define E1000_TXD_TSE (1u << 2)
 #define E1000_TXD_RS (1u << 3)
-#define E1000_TXD_DD (1u << 0)
+#define E1000_TXD_DEXT (1u << 5)
+#define E1000_TXD_IDE (1u << 7)  /* its interrupt waits for TIDV */
+#define E1000_TXC_TCP (1u << 0)  /* command of a context; else UDP */
+#define E1000_TXC_IPV4 (1u << 1) /* with TSE; else IPv6 */
+#define E1000_TXD_IXSM (1u << 0) /* options */
+#define E1000_TXD_TXSM (1u << 1)
+#define E1000_TXD_DD (1u << 0) /* status */
+#define E1000_TXC_IPCSS 0u     /* bits of addr where they begin */
+#define E1000_TXC_IPCSO 8u
+#define E1000_TXC_IPCSE 16u
+#define E1000_TXC_TUCSS 32u
+#define E1000_TXC_TUCSO 40u
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "drivers/driver.h"
 #include "drivers/e1000.h"
+#include "net/nic.h"
 
 static const uint16_t ids_8254x[] = {
 	0x100c, /* 82544GC */
@@ -25,10 +26,19 @@ static const uint16_t ids_82574[] = {
 	0,
 };
 
-static const struct e1000_family family_8254x = {
-	.name = "e1000", .devices = ids_8254x, .eerd_shift = 8, .eerd_done = 4};
-static const struct e1000_family family_82574 = {
-	.name = "e1000e", .devices = ids_82574, .pcie = true, .eerd_shift = 2, .eerd_done = 1};
+/* Those write the length of IPv6 with its header (8254x 3.5.9.1), which is wrong: no PACKET_CAP_TCP6. */
+static const struct e1000_family family_8254x = {.name = "e1000",
+						 .devices = ids_8254x,
+						 .eerd_shift = 8,
+						 .eerd_done = 4,
+						 .caps = PACKET_CAP_CSUM | PACKET_CAP_TCP4};
+static const struct e1000_family family_82574 = {.name = "e1000e",
+						 .devices = ids_82574,
+						 .pcie = true,
+						 .eerd_shift = 2,
+						 .eerd_done = 1,
+						 .caps = PACKET_CAP_CSUM | PACKET_CAP_TCP4 |
+							 PACKET_CAP_TCP6};
 
 static bool matches_8254x(const struct pci_dev *d)
 {
