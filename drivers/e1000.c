@@ -329,8 +329,10 @@ static enum nic_send send(struct nic *nic, const struct nic_frame *frame)
 	struct e1000 *e = nic->priv;
 	size_t len = e->dead ? 0 : e1000_tx_put(&e->tx, frame);
 
-	if (len || e->tx.refused)
+	if (len || e->tx.full)
 		loop_defer_last(&e->tell);
+	if (len == 0 && e->tx.full)
+		return NIC_FULL;
 	if (len == 0) {
 		nic->stats.tx_dropped++;
 		return NIC_REFUSED;

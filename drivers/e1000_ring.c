@@ -129,7 +129,8 @@ bool e1000_tx_room(struct e1000_tx *tx)
 /* In an empty ring there is room for every frame that can be sent. */
 static size_t no_room(struct e1000_tx *tx)
 {
-	tx->refused = tx->frames != 0;
+	tx->full = tx->frames != 0;
+	tx->refused |= tx->full;
 	return 0;
 }
 
@@ -268,6 +269,7 @@ size_t e1000_tx_put(struct e1000_tx *tx, const struct nic_frame *frame)
 	struct writer w = {.tx = tx, .todo = &todo};
 	unsigned bufs, data;
 
+	tx->full = false;
 	if (!frame_ok(frame, copied, bytes))
 		return 0;
 	take_copies(tx);

@@ -56,7 +56,8 @@ struct e1000_tx {
 	unsigned n_bufs, buf, bufs_used; /* buf: the oldest in use */
 	unsigned frames, holds;          /* in flight; of them with a hold */
 	uint64_t sent;                   /* frames ever taken back */
-	bool refused;                    /* a frame for want of room */
+	bool refused;                    /* a frame for want of room; until e1000_tx_room() */
+	bool full;                       /* the last put() found none */
 	bool after_tso;
 	struct e1000_tx_frame frame[E1000_TX_BUFS]; /* by their first buffer */
 };

@@ -26,7 +26,7 @@ RING3 = {
     "ctrl-kernel/blk/lvm": ["ctrl-kernel/rt", "ctrl-kernel/blk"],
     "ctrl-kernel/blk/part": ["ctrl-kernel/rt", "ctrl-kernel/blk"],
     "ctrl-kernel/storage": ["ctrl-kernel/rt", "ctrl-kernel/loop", "drivers", "ctrl-kernel/blk", "ctrl-kernel/blk/lvm", "ctrl-kernel/blk/part"],
-    "ctrl-kernel/backend": ["ctrl-kernel/rt", "ctrl-kernel/loop", "drivers/blkdev.h", "net/switch.h", "ctrl-kernel/vmm/vmm_abi.h", "ctrl-kernel/vmm/io_area.h"],
+    "ctrl-kernel/backend": ["ctrl-kernel/rt", "ctrl-kernel/loop", "drivers/blkdev.h", "net/nic.h", "net/switch.h", "ctrl-kernel/vmm/vmm_abi.h", "ctrl-kernel/vmm/io_area.h"],
     "ctrl-kernel/ops": ["ctrl-kernel/rt", "ctrl-kernel/loop", "ctrl-kernel/storage", "ctrl-kernel/blk", "ctrl-kernel/blk/lvm", "ctrl-kernel/blk/part", "drivers/blkdev.h", "drivers/disks.h", "drivers/driver.h", "net/net.h", "net/nic.h", "net/netconf.h", "net/switch.h", "net/ipaddr.h", "net/uplink.h", "net/nat.h", "net/dhcpd.h", "ctrl-kernel/vmm/vmm_abi.h", "ctrl-kernel/vmm/io_area.h", "ctrl-kernel/vmm/console_area.h", "ctrl-kernel/backend"],
     "ctrl-kernel/api": ["ctrl-kernel/rt", "ctrl-kernel/loop", "net/net.h", "net/nic.h", "net/switch.h", "net/uplink.h", "net/nat.h", "ctrl-kernel/ops"],
     "ctrl-kernel": ["ctrl-kernel/rt", "ctrl-kernel/loop", "drivers", "net/net.h", "net/netconf.h", "net/nic.h", "ctrl-kernel/ops", "ctrl-kernel/api"],

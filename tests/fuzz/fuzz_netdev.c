@@ -32,7 +32,7 @@ static struct loop_job *jobs;
 static struct vswitch sw;
 static struct switch_port wire;
 static uint64_t now = 1000000000;
-#define READING_MAX 300u /* more than may be on their way at a time */
+#define READING_MAX 300u                           /* more than may be on their way at a time */
 static struct packet_source *reading[READING_MAX]; /* by a card: [owns] references */
 static unsigned n_reading, under_way;
 
