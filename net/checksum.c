@@ -3,6 +3,8 @@
 #include <string.h>
 #include "net/packet.h"
 
+#define PROTOCOL_TCP 6u
+
 static uint32_t fold(uint64_t sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
@@ -49,6 +51,14 @@ uint32_t checksum_add(uint32_t sum, const void *data, size_t bytes, bool odd)
 uint16_t checksum_end(uint32_t sum)
 {
 	return (uint16_t)~fold16(sum);
+}
+
+uint32_t checksum_pseudo(const uint8_t *ip, uint32_t tcp_bytes)
+{
+	uint32_t sum = PROTOCOL_TCP + (tcp_bytes >> 16) + (tcp_bytes & 0xffff);
+
+	return ip[0] >> 4 == 4 ? checksum_add(sum, ip + 12, 8, false)
+			       : checksum_add(sum, ip + 8, 32, false);
 }
 
 uint16_t checksum_update(uint16_t checksum, uint16_t was, uint16_t is)
