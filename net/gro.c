@@ -42,10 +42,12 @@ static struct flow slot[SLOTS];
 struct gro {
 	const struct gro_ops *ops;
 	void *ctx;
+	const uint8_t *refused; /* [borrows] a frame to who takes nothing joined; NULL: none yet */
 	unsigned n_open;
-	uint8_t order
-		[SLOTS]; /* of slots: those that are open, the oldest first, and the free ones */
+	uint8_t order[SLOTS]; /* of slots: those that are open, the oldest first; then free ones */
 };
+
+_Static_assert(SLOTS == 9, "gro_batch() counts them");
 
 /* ---- looking ---- */
 
@@ -302,18 +304,37 @@ static void flush_all(struct gro *g)
 		flush(g, 0);
 }
 
+/* To the same station with the same tag: there is no flow open that it could be of. */
+static bool is_refused(const struct gro *g, const struct nic_rx *rx)
+{
+	const uint8_t *eth;
+
+	if (!g->refused || rx->n_segs == 0 || rx->seg[0].len < ETH_HEADER_LEN + ETH_TAG_LEN)
+		return false;
+	eth = rx->seg[0].data;
+	return same(g->refused, eth, 0, 6) &&
+	       same(g->refused, eth, ETH_ADDRS_LEN, ETH_ADDRS_LEN + ETH_TAG_LEN);
+}
+
+static bool takes(struct gro *g, const struct segment *s, const struct packet *p)
+{
+	unsigned caps = g->ops->caps(g->ctx, p);
+
+	if (!(caps & (PACKET_CAP_TCP4 | PACKET_CAP_TCP6)))
+		g->refused = s->eth;
+	return caps & (s->v6 ? PACKET_CAP_TCP6 : PACKET_CAP_TCP4);
+}
+
 /* s NULL: it goes on its way at once. */
 static void begin(struct gro *g, const struct nic_rx *rx, const struct segment *s)
 {
 	struct flow *f = &slot[g->order[g->n_open]];
-	unsigned cap;
 
 	if (!packet_make(&f->p, rx->seg, rx->n_segs, &rx->offload)) {
 		g->ops->malformed(g->ctx);
 		return;
 	}
-	cap = s && s->v6 ? PACKET_CAP_TCP6 : PACKET_CAP_TCP4;
-	if (!s || !(g->ops->caps(g->ctx, &f->p) & cap)) {
+	if (!s || !takes(g, s, &f->p)) {
 		g->ops->input(g->ctx, &f->p);
 		return;
 	}
@@ -325,10 +346,17 @@ static void begin(struct gro *g, const struct nic_rx *rx, const struct segment *
 		flush(g, 0);
 }
 
+static enum kind kind_of(const struct gro *g, const struct nic_rx *rx, bool last, struct segment *s)
+{
+	if ((last && g->n_open == 0) || is_refused(g, rx))
+		return KIND_OTHER;
+	return look(rx, s);
+}
+
 static void take(struct gro *g, const struct nic_rx *rx, bool last)
 {
 	struct segment s;
-	enum kind kind = last && g->n_open == 0 ? KIND_OTHER : look(rx, &s);
+	enum kind kind = kind_of(g, rx, last, &s);
 	unsigned k;
 
 	if (kind != KIND_TCP) {
@@ -351,10 +379,8 @@ static void take(struct gro *g, const struct nic_rx *rx, bool last)
 
 void gro_batch(const struct nic_rx *frame, unsigned n, const struct gro_ops *ops, void *ctx)
 {
-	struct gro g = {.ops = ops, .ctx = ctx};
+	struct gro g = {.ops = ops, .ctx = ctx, .order = {0, 1, 2, 3, 4, 5, 6, 7, 8}};
 
-	for (unsigned i = 0; i < SLOTS; i++)
-		g.order[i] = (uint8_t)i;
 	for (unsigned i = 0; i < n; i++)
 		take(&g, &frame[i], i + 1 == n);
 	flush_all(&g);

@@ -447,6 +447,12 @@ static void test_caps(void **state)
 				expect(1, 3);
 			else
 				expect(3, 1, 1, 1);
+			/* Who takes neither is not asked again. */
+			assert_int_equal(
+				batch.asked,
+				batch.n_out == 1 || !(caps & (PACKET_CAP_TCP4 | PACKET_CAP_TCP6))
+					? 1
+					: 2);
 		}
 }
 
