@@ -48,7 +48,9 @@ static struct batch {
 	struct want want[WANT_MAX];
 	unsigned n_want, flow; /* flow: of what is wanted now */
 	unsigned bad, bad_came;
-	unsigned caps; /* the receiver's */
+	unsigned caps; /* the receiver's, in all VLANs but one */
+	uint16_t vid_without;
+	uint8_t mac_without; /* and all but one of 2:0:0:0:0:n */
 	/* What came: packets, the frames in each, in order. */
 	unsigned n_out, out[BATCH_MAX], asked;
 	bool good[BATCH_MAX];
@@ -283,6 +285,8 @@ static unsigned check_caps(void *ctx, const struct packet *p)
 	(void)ctx;
 	CHECK(p->offload.gso == PACKET_WHOLE);
 	batch.asked++;
+	if (p->head[5] == batch.mac_without || (p->vid && p->vid == batch.vid_without))
+		return 0;
 	return batch.caps;
 }
 
@@ -327,6 +331,7 @@ static void batch_run(unsigned caps)
 static void batch_new(void)
 {
 	batch.n = batch.n_want = batch.n_out = batch.asked = batch.bad = batch.bad_came = 0;
+	batch.vid_without = batch.mac_without = 0;
 }
 
 #endif

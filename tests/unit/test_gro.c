@@ -456,6 +456,34 @@ static void test_caps(void **state)
 		}
 }
 
+/* One that takes nothing joined, and one that does: other addresses, or other VLANs of the same. */
+static void test_refused(void **state)
+{
+	struct spec a = spec_new(1, false), b = spec_new(2, false);
+
+	(void)state;
+	for (unsigned by_vid = 0; by_vid < 2; by_vid++) {
+		batch_new();
+		if (by_vid) {
+			a.tagged = b.tagged = true;
+			a.tci = batch.vid_without = 7;
+			b.tci = 8;
+		} else {
+			a.poke_at = 5;
+			a.poke = 1 ^ 9;
+			batch.mac_without = 9;
+		}
+		for (unsigned i = 0; i < 3; i++) {
+			add_run(&a, 1);
+			add_run(&b, 1);
+		}
+		batch_run(ALL);
+		expect(4, 1, 1, 1, 3);
+		assert_int_equal(batch.asked, 2);
+		a.poke_at = 0;
+	}
+}
+
 static void test_flows(void **state)
 {
 	struct spec s[12];
@@ -637,8 +665,8 @@ int main(void)
 		cmocka_unit_test(test_spoilt),       cmocka_unit_test(test_good),
 		cmocka_unit_test(test_caps),         cmocka_unit_test(test_zero_ip),
 		cmocka_unit_test(test_word_of_card), cmocka_unit_test(test_same_number),
-		cmocka_unit_test(test_flows),        cmocka_unit_test(test_others),
-		cmocka_unit_test(test_uplink),
+		cmocka_unit_test(test_flows),        cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_others),       cmocka_unit_test(test_uplink),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
