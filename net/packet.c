@@ -226,19 +226,6 @@ static void fill_checksum(struct packet *p)
 
 /* ---- splitting ---- */
 
-static uint16_t pseudo_header(const struct packet *p, uint32_t tcp_bytes)
-{
-	const uint8_t *ip = p->head + ETH_HEADER_LEN;
-	uint32_t sum = IP_PROTOCOL_TCP;
-
-	if (p->offload.gso == PACKET_TCP4)
-		sum = checksum_add(sum, ip + 12, 8, false);
-	else
-		sum = checksum_add(sum, ip + 8, 32, false);
-	sum += (tcp_bytes >> 16) + (tcp_bytes & 0xffff);
-	return (uint16_t)~checksum_end(sum);
-}
-
 static void ip_lengths(struct packet *p, unsigned nth)
 {
 	uint8_t *ip = p->head + ETH_HEADER_LEN;
@@ -263,7 +250,9 @@ static void tcp_fields(struct packet *p, uint32_t offset, bool first, bool last)
 		tcp[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	if (!first)
 		tcp[13] &= (uint8_t)~TCP_CWR;
-	packet_put16(tcp + 16, pseudo_header(p, p->bytes - p->offload.csum_start));
+	packet_put16(tcp + 16,
+		     (uint16_t)~checksum_end(checksum_pseudo(p->head + ETH_HEADER_LEN,
+							     p->bytes - p->offload.csum_start)));
 }
 
 /* `bytes` of the payload of p from `offset` on, behind the headers of out: what is in the head of one in that of the other. */

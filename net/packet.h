@@ -84,6 +84,8 @@ uint32_t checksum_add(uint32_t sum, const void *data, size_t bytes,
 		      bool odd); /* odd: of the offset it begins at */
 uint16_t
 checksum_end(uint32_t sum); /* as it stands in a header, network order in memory by put16 */
+/* The pseudo-header of TCP's part of an IPv4 or IPv6 packet, for checksum_add(). */
+uint32_t checksum_pseudo(const uint8_t *ip, uint32_t tcp_bytes);
 /* RFC 1624: a checksum when a 16-bit word under it changes. */
 uint16_t checksum_update(uint16_t checksum, uint16_t was, uint16_t is);
 

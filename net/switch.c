@@ -200,12 +200,11 @@ static bool deliver_one(void *ctx, const struct packet *p)
 }
 
 /* May it go from one to the other at all? */
-static bool allowed(const struct switch_port *from, const struct switch_port *to,
-		    const struct packet *p)
+static bool allowed(const struct switch_port *from, const struct switch_port *to, uint16_t vid)
 {
 	if (to == from || !to->up || (from->config.isolated && to->config.isolated))
 		return false;
-	return switch_in_vlan(to, p->vid);
+	return switch_in_vlan(to, vid);
 }
 
 static unsigned deliver(struct switch_port *to, const struct packet *p, uint64_t now_ns)
@@ -223,7 +222,7 @@ static unsigned flood(struct switch_port *from, const struct packet *p, bool gro
 
 	for (struct switch_port *to = from->sw->ports; to; to = next) {
 		next = to->next;
-		if (allowed(from, to, p) && (group || to->config.floods || to->promiscuous))
+		if (allowed(from, to, p->vid) && (group || to->config.floods || to->promiscuous))
 			n += deliver(to, p, now_ns);
 	}
 	from->counters.flooded += n;
@@ -235,18 +234,25 @@ static struct switch_port *port_of(struct fdb_owner *o)
 	return (struct switch_port *)((char *)o - offsetof(struct switch_port, learned));
 }
 
+/* Who has a station's address; NULL: nobody that is known. */
+static struct switch_port *find(const struct switch_port *from, const struct packet *p,
+				uint16_t vid, uint64_t now_ns)
+{
+	struct fdb_owner *o = fdb_find(&from->sw->fdb, p->head, vid, (uint32_t)(now_ns / NS_PER_S));
+
+	return o ? port_of(o) : NULL;
+}
+
 static unsigned forward(struct switch_port *from, const struct packet *p, uint64_t now_ns)
 {
-	struct fdb_owner *o;
 	struct switch_port *to;
 
 	if (p->head[0] & 1)
 		return flood(from, p, true, now_ns);
-	o = fdb_find(&from->sw->fdb, p->head, p->vid, (uint32_t)(now_ns / NS_PER_S));
-	if (!o)
+	to = find(from, p, p->vid, now_ns);
+	if (!to)
 		return flood(from, p, false, now_ns);
-	to = port_of(o);
-	return allowed(from, to, p) ? deliver(to, p, now_ns) : 0;
+	return allowed(from, to, p->vid) ? deliver(to, p, now_ns) : 0;
 }
 
 /* ---- in ---- */
@@ -343,4 +349,15 @@ unsigned switch_input(struct switch_port *port, const struct packet *p, uint64_t
 		return forward(port, &in, now_ns);
 	}
 	return forward(port, p, now_ns);
+}
+
+unsigned switch_caps(const struct switch_port *from, const struct packet *p, uint64_t now_ns)
+{
+	const struct switch_port *to;
+	uint16_t vid;
+
+	if (!from->sw || !from->up || (p->head[0] & 1) || !classify(from, p, &vid))
+		return 0;
+	to = find(from, p, vid, now_ns);
+	return to && allowed(from, to, vid) ? to->caps : 0;
 }

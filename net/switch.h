@@ -122,6 +122,8 @@ void switch_total(const struct vswitch *sw, struct switch_counters *out);
 
 /* A frame that the port's owner sends. -> copies it became: what it has cost. */
 unsigned switch_input(struct switch_port *port, const struct packet *p, uint64_t now_ns);
+/* The caps of the one port that gets it; 0: there is none, or there are several. */
+unsigned switch_caps(const struct switch_port *from, const struct packet *p, uint64_t now_ns);
 /* The owner's word that what it sends makes no frame. */
 void switch_malformed(struct switch_port *port);
 /* A frame of that VLAN leaves by the port with a tag. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/gro.h"
 #include "net/netif.h"
 
 #define WAITING_MAX 256u
@@ -24,16 +25,52 @@ struct uplink {
 	unsigned n_waiting;
 };
 
+struct batch {
+	struct nic *nic; /* [borrows] */
+	uint64_t now;
+};
+
+static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n);
+
+/* NULL: what a frame of the batch has led to has closed it. */
+static struct switch_port *port_of(const struct batch *b)
+{
+	struct uplink *u = b->nic->user;
+
+	return b->nic->rx == rx ? &u->port : NULL;
+}
+
+static unsigned caps(void *ctx, const struct packet *p)
+{
+	struct batch *b = ctx;
+	struct switch_port *port = port_of(b);
+
+	return port ? switch_caps(port, p, b->now) : 0;
+}
+
+static void input(void *ctx, const struct packet *p)
+{
+	struct batch *b = ctx;
+	struct switch_port *port = port_of(b);
+
+	if (port)
+		(void)switch_input(port, p, b->now);
+}
+
+static void malformed(void *ctx)
+{
+	struct switch_port *port = port_of(ctx);
+
+	if (port)
+		switch_malformed(port);
+}
+
 static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n)
 {
-	struct uplink *u = nic->user;
-	struct packet p;
+	static const struct gro_ops ops = {.caps = caps, .input = input, .malformed = malformed};
+	struct batch b = {nic, rt_now()};
 
-	for (unsigned i = 0; i < n; i++)
-		if (packet_make(&p, frame[i].seg, frame[i].n_segs, &frame[i].offload))
-			(void)switch_input(&u->port, &p, rt_now());
-		else
-			switch_malformed(&u->port);
+	gro_batch(frame, n, &ops, &b);
 }
 
 /* ---- out ---- */

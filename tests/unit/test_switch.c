@@ -414,6 +414,61 @@ static void test_isolated(void **state)
 	assert_int_equal(send(2, mac[0], mac[2]), 1);
 }
 
+static unsigned caps(unsigned from, const uint8_t *to, unsigned vid, uint64_t now)
+{
+	struct nic_seg seg = {frame, 64};
+	struct packet p;
+
+	(void)eth(to, mac[from], vid, 0x1234);
+	assert_true(packet_make(&p, &seg, 1, NULL));
+	return switch_caps(&port[from], &p, now);
+}
+
+/* Those of the one port where a frame goes, as switch_input() would have it; nothing is learned. */
+static void test_caps(void **state)
+{
+	struct switch_port_config guest = {.vid = 7, .has_mac = true, .mac = {2, 0, 0, 0, 0, 3}};
+	struct switch_port alone = {.up = true};
+	struct nic_seg seg = {frame, 64};
+	struct packet p;
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++)
+		port[i].caps = i + 1;
+	assert_int_equal(caps(0, mac[1], 0, S), 0); /* unknown */
+	send(1, all, mac[1]);
+	memset(got, 0, sizeof(got));
+	assert_int_equal(caps(0, mac[1], 0, S), 2);
+	assert_int_equal(caps(0, all, 0, S), 0);
+	assert_int_equal(caps(1, mac[1], 0, S), 0); /* where it came from */
+	assert_int_equal(caps(1, mac[0], 0, S), 0); /* asking has not made it known */
+	port[1].up = false;
+	assert_int_equal(caps(0, mac[1], 0, S), 0);
+	port[1].up = true;
+	port[0].up = false;
+	assert_int_equal(caps(0, mac[1], 0, S), 0);
+	port[0].up = true;
+	assert_int_equal(caps(0, mac[1], 7, S), 0); /* may not send it */
+	assert_int_equal(caps(0, mac[1], 0, 301 * S), 0);
+	expect(0, 0, 0, 0, 0);
+	/* In VLANs: its own where there is no tag, that of the tag from a trunk. */
+	for (unsigned i = 2; i < 5; i++)
+		switch_unplug(&port[i]);
+	plug(2, (struct switch_port_config){.vid = 7});
+	plug(3, guest);
+	plug(4, (struct switch_port_config){.trunk = true});
+	port[3].caps = 4;
+	assert_int_equal(caps(2, mac[3], 0, S), 4);
+	assert_int_equal(caps(4, mac[3], 7, S), 4);
+	assert_int_equal(caps(4, mac[3], 0, S), 0);
+	assert_int_equal(caps(4, mac[3], 8, S), 0);
+	port[2].config.isolated = port[3].config.isolated = true;
+	assert_int_equal(caps(2, mac[3], 0, S), 0);
+	/* Of no switch. */
+	assert_true(packet_make(&p, &seg, 1, NULL));
+	assert_int_equal(switch_caps(&alone, &p, S), 0);
+}
+
 static void test_link(void **state)
 {
 	(void)state;
@@ -708,6 +763,7 @@ int main(void)
 		T(test_trunk_claims),
 		T(test_wire_form),
 		T(test_isolated),
+		T(test_caps),
 		T(test_link),
 		T(test_no_room),
 		T(test_rates),

@@ -38,7 +38,7 @@ $(CTRL_OBJ) $(VMM_OBJ): | $(DEPS)/.fetched
 
 # For speed: everything else is for size.
 FAST_SRC := $(wildcard ctrl-kernel/backend/*.c ctrl-kernel/vmm/virtio/*.c ctrl-kernel/loop/*.c) ctrl-kernel/vmm/guest.c \
-	net/switch.c net/fdb.c net/claim.c net/packet.c net/checksum.c net/spoof.c
+	net/switch.c net/fdb.c net/claim.c net/gro.c net/packet.c net/checksum.c net/spoof.c
 $(call obj,prog,$(FAST_SRC)): PROG_CFLAGS += -O2
 
 # cJSON's numbers are of this kind.
