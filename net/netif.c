@@ -13,6 +13,7 @@
 #include "net/nic.h"
 #include "net/switch.h"
 #include "net/timers.h"
+#include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/rt.h"
 #include "lwip/etharp.h"
 #include "lwip/ethip6.h"
@@ -21,6 +22,7 @@
 
 #define MTU 1500u
 #define SEGS_MAX 16u
+#define WAITING_MAX 256u
 
 static struct glue {
 	struct nic *nic;               /* [borrows] */
@@ -30,6 +32,13 @@ static struct glue {
 	uint8_t tag[ETH_TAG_LEN];
 	struct switch_port port; /* plugged in: the NIC is shared */
 } glue;
+
+static void up_waiting(void *ctx);
+static struct {                      /* for lwIP: from the switch */
+	struct pbuf *p[WAITING_MAX]; /* [owns] */
+	unsigned first, n;
+	struct loop_job job;
+} waiting = {.job = {.fn = up_waiting}};
 
 static struct pbuf *pbuf_new(size_t len)
 {
@@ -72,19 +81,27 @@ static void rx_one(const uint8_t *frame, size_t len)
 	up(p);
 }
 
-static bool rx_packet(void *ctx, const struct packet *packet)
+static struct pbuf *pbuf_of(const struct packet *packet)
 {
 	struct pbuf *p = pbuf_new(packet->bytes);
 	size_t at = packet->head_bytes;
 
-	(void)ctx;
 	if (!p)
-		return false;
+		return NULL;
 	pbuf_take(p, packet->head, (u16_t)at);
 	for (unsigned i = 0; i < packet->n_rest; at += packet->rest[i++].len)
 		pbuf_take_at(p, packet->rest[i].data, (u16_t)packet->rest[i].len, (u16_t)at);
-	up(p);
-	return true;
+	return p;
+}
+
+static bool rx_packet(void *ctx, const struct packet *packet)
+{
+	struct pbuf *p = pbuf_of(packet);
+
+	(void)ctx;
+	if (p)
+		up(p);
+	return p;
 }
 
 /* What the card has put together, and sums it leaves open: lwIP wants frames. */
@@ -112,10 +129,29 @@ static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n)
 			rx_one(frame[i].seg->data, frame[i].seg->len);
 }
 
-/* From the switch, which has looked at its form. */
+static void up_waiting(void *ctx)
+{
+	(void)ctx;
+	while (waiting.n) {
+		struct pbuf *p = waiting.p[waiting.first];
+
+		waiting.first = (waiting.first + 1) % WAITING_MAX;
+		waiting.n--;
+		up(p);
+	}
+}
+
+/* From the switch, which has looked at its form. Not at once: what it says may be a request that takes the switch away. */
 static bool deliver(struct switch_port *port, const struct packet *packet)
 {
-	return rx_packet(port, packet);
+	struct pbuf *p = waiting.n < WAITING_MAX ? pbuf_of(packet) : NULL;
+
+	(void)port;
+	if (!p)
+		return false;
+	waiting.p[(waiting.first + waiting.n++) % WAITING_MAX] = p;
+	loop_defer(&waiting.job);
+	return true;
 }
 
 static unsigned seg_add(struct nic_seg *segs, unsigned n, const void *data, size_t len)
