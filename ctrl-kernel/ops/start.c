@@ -577,7 +577,7 @@ void run_end(struct vm *vm)
 		hv_handle_close(run->hv_vm);
 	}
 	vmdisks_end(run);
-	vmio_close(run->io);
+	(void)!vmio_close(run->io, NULL, NULL);
 	if (run->mem)
 		guest_mem_put(run->mem);
 	if (run->area)
