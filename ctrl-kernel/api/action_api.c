@@ -31,7 +31,7 @@ static void action_done(void *ctx, const struct ops_error *e)
 		reply_vm(call, 200);
 }
 
-/* An action answers at once, or later through action_done(). */
+/* An action answers at once, or later through action_done(): stop, too, when requests of disks are under way. */
 static const struct {
 	const char *verb;
 	int (*at_once)(struct vm *vm, struct ops_error *e);
@@ -61,6 +61,9 @@ static void action_run(struct api_call *call, struct vm *vm, unsigned i)
 		call->waiting = false;
 	} else {
 		r = actions[i].at_once(vm, &e);
+		call->waiting = r == 0 && vm_stop_wait(vm, action_done, call);
+		if (call->waiting)
+			return;
 	}
 	if (r)
 		api_reply_error(call, &e);

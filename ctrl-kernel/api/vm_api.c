@@ -47,7 +47,7 @@ struct vm *api_vm(struct api_call *call)
 
 void vm_write(struct out *o, const char *key, const struct vm *vm)
 {
-	static const char *const pending[] = {"", "start", "reset", "save", "restore"};
+	static const char *const pending[] = {"", "start", "reset", "save", "restore", "stop"};
 	char uuid[37];
 
 	vm_uuid_text(vm->uuid, uuid);

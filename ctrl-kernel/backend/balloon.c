@@ -45,6 +45,7 @@ static void give_up(struct balloon *b)
 static void balloon_free(struct balloon *b)
 {
 	guest_mem_put(b->mem);
+	vmio_left(&b->dev);
 	free(b);
 }
 

@@ -106,6 +106,7 @@ static void disk_free(struct vdisk *d)
 		source_put(d->source);
 	guest_mem_put(d->mem);
 	free(d->slots);
+	vmio_left(&d->dev);
 	free(d);
 }
 

@@ -23,7 +23,11 @@ struct vmio {
 	struct vmio_dev *devs;
 	uint32_t prog;
 	bool held, closed;
-	struct loop_job tell;
+	unsigned n_leaving;                 /* devices that were busy when they were detached */
+	void (*ended)(void *ctx, bool all); /* NULL: nobody waits for them */
+	void *ctx;
+	struct loop_timer limit;
+	struct loop_job tell; /* the vmm; when it is closed, who waits */
 };
 
 static struct {
@@ -49,12 +53,35 @@ void vmio_init(void)
 	}
 }
 
+static void tell_end(struct vmio *io, bool all)
+{
+	void (*ended)(void *ctx, bool all) = io->ended;
+
+	loop_timer_cancel(&io->limit);
+	io->ended = NULL;
+	if (ended)
+		ended(io->ctx, all);
+}
+
+static void late(void *ctx)
+{
+	tell_end(ctx, false);
+}
+
+static void post_closed(struct vmio *io)
+{
+	if (io->n_leaving)
+		return;
+	tell_end(io, true);
+	free(io);
+}
+
 static void post(void *ctx)
 {
 	struct vmio *io = ctx;
 
 	if (io->closed)
-		free(io);
+		post_closed(io);
 	else if (io->prog) /* fails only when it is dead: the next one looks */
 		loop_last_call(HVC_EVENT_POST, io->prog, 1ull << VMM_EVENT_IO, 0, 0);
 }
@@ -69,6 +96,7 @@ struct vmio *vmio_make(void)
 		if (groups[i].n < groups[io->group].n)
 			io->group = i;
 	io->tell = (struct loop_job){.fn = post, .ctx = io};
+	loop_timer_init(&io->limit, late, io);
 	io->next = groups[io->group].first;
 	groups[io->group].first = io;
 	groups[io->group].n++;
@@ -117,6 +145,25 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 	io->devs = d;
 }
 
+static void detach(struct vmio *io, struct vmio_dev *d)
+{
+	if (d->ops->busy(d)) {
+		d->leaves = io;
+		io->n_leaving++;
+	}
+	d->io = NULL;
+	d->ops->detach(d);
+}
+
+void vmio_left(struct vmio_dev *d)
+{
+	struct vmio *io = d->leaves;
+
+	d->leaves = NULL;
+	if (io && --io->n_leaving == 0 && io->closed)
+		loop_defer_last(&io->tell);
+}
+
 void vmio_remove(struct vmio *io, struct vmio_dev *d)
 {
 	struct vmio_dev **at = &io->devs;
@@ -124,8 +171,7 @@ void vmio_remove(struct vmio *io, struct vmio_dev *d)
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
-	d->io = NULL;
-	d->ops->detach(d);
+	detach(io, d);
 }
 
 void vmio_look(struct vmio *io)
@@ -165,7 +211,7 @@ bool vmio_busy(const struct vmio *io)
 	for (const struct vmio_dev *d = io->devs; d; d = d->next)
 		if (d->ops->busy(d))
 			return true;
-	return false;
+	return io->n_leaving > 0;
 }
 
 static void leave_group(struct vmio *io)
@@ -178,19 +224,25 @@ static void leave_group(struct vmio *io)
 	groups[io->group].n--;
 }
 
-void vmio_close(struct vmio *io)
+bool vmio_close(struct vmio *io, void (*fn)(void *ctx, bool all), void *ctx)
 {
 	if (!io)
-		return;
+		return true;
 	leave_group(io);
 	for (struct vmio_dev *d = io->devs, *next; d; d = next) {
 		next = d->next;
-		d->io = NULL;
-		d->ops->detach(d);
+		detach(io, d);
 	}
 	if (io->mem)
 		guest_mem_put(io->mem);
 	io->closed = true;
+	if (io->n_leaving) {
+		io->ended = fn;
+		io->ctx = ctx;
+		loop_timer_set(&io->limit, VMIO_CLOSE_NS);
+		return false;
+	}
 	if (!io->tell.queued)
 		free(io);
+	return true;
 }

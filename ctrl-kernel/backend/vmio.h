@@ -6,8 +6,8 @@
  *	device: ioqueue_finish() ... vmio_tell() ──► once in this turn of the loop: VMM_EVENT_IO
  *
  * Made before the VM is, for hv wants to know the bit; opened when its memory is there; closed when the run ends. What is
- * under way then ends by itself: a device that is detached keeps what it needs, a reference to the memory first of all, and
- * does not touch the area any more. One thread: the loop.
+ * under way then ends by itself, and is waited for: a device that is detached keeps what it needs, a reference to the memory
+ * first of all, and does not touch the area any more. One thread: the loop.
  */
 #ifndef BACKEND_VMIO_H
 #define BACKEND_VMIO_H
@@ -16,6 +16,7 @@
 #include "ctrl-kernel/loop/loop.h"
 
 #define VMIO_PARTS_MAX 12u
+#define VMIO_CLOSE_NS 60000000000ull /* drives end each request by a deadline of theirs */
 
 struct vmio;
 struct vmio_dev;
@@ -25,13 +26,15 @@ struct vmio_dev_ops {
 	void (*look)(struct vmio_dev *d);
 	/* Something of the area is under way: it will be written to. */
 	bool (*busy)(const struct vmio_dev *d);
-	/* The run has ended, or it was taken out of the VM; d->io is NULL. Frees d, now or later. */
+	/* The run has ended, or it was taken out of the VM; d->io is NULL. Frees d, now or later; if it was busy, when that
+	 * has ended, behind vmio_left(). */
 	void (*detach)(struct vmio_dev *d);
 };
 
 struct vmio_dev { /* a disk or a NIC: the first member of its own struct */
 	const struct vmio_dev_ops *ops;
-	struct vmio *io; /* [borrows] NULL: detached */
+	struct vmio *io;     /* [borrows] NULL: detached */
+	struct vmio *leaves; /* [borrows] waits for it: it was busy when it was detached */
 	struct vmio_dev *next;
 };
 
@@ -49,7 +52,9 @@ void *vmio_page(const struct vmio *io, uint32_t page); /* of the area */
 void vmio_grown(struct vmio *io, uint32_t page, void *va);
 void vmio_add(struct vmio *io, struct vmio_dev *d);
 void vmio_remove(struct vmio *io, struct vmio_dev *d); /* and detaches it */
-void vmio_look(struct vmio *io);                       /* at all devices, as if the vmm had told */
+/* A detached device has let go of all that it used, and is about to be freed. */
+void vmio_left(struct vmio_dev *d);
+void vmio_look(struct vmio *io); /* at all devices, as if the vmm had told */
 /* Its vmm program, which gets VMM_EVENT_IO; 0: there is none. The handle stays the caller's. */
 void vmio_vmm(struct vmio *io, uint32_t prog);
 void vmio_tell(struct vmio *io);
@@ -57,7 +62,9 @@ void vmio_tell(struct vmio *io);
 void vmio_hold(struct vmio *io);
 bool vmio_held(const struct vmio *io);
 void vmio_go_on(struct vmio *io);
-bool vmio_busy(const struct vmio *io);
-void vmio_close(struct vmio *io); /* NULL: nothing */
+bool vmio_busy(const struct vmio *io); /* also with what was removed */
+/* True: nothing is under way. Else fn, from the loop, when all that is has ended, or (all: false) after VMIO_CLOSE_NS. io is
+ * not the caller's any more. NULL: nothing. */
+bool vmio_close(struct vmio *io, void (*fn)(void *ctx, bool all), void *ctx) MUST_CHECK;
 
 #endif

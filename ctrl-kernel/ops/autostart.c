@@ -45,7 +45,7 @@ static struct vm *next_vm(void)
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		if (!vm->starts || !has_all(vm))
 			continue;
-		if (vm->run)
+		if (vm->run || vm->pending != VM_IDLE)
 			tried(vm);
 		else if (!best || vm->spec.autostart_order < best->spec.autostart_order)
 			best = vm;

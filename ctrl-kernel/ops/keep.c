@@ -255,6 +255,18 @@ void keep_image_gone(struct image *image)
 
 /* ---- VMs ---- */
 
+/* Of a run that has ended and is waited for: with the instance its requests end, too. */
+static void write_end(const struct vm_end *end, struct vm_now *n)
+{
+	n->pending = VM_IDLE;
+	if (end->failed)
+		return;
+	n->state = end->state;
+	n->changed_ns = end->ns;
+	memcpy(n->reason_code, end->code, sizeof(n->reason_code));
+	memcpy(n->reason, end->reason, sizeof(n->reason));
+}
+
 static void write_now(const struct vm *vm, struct vm_now *n)
 {
 	n->state = vm->state;
@@ -265,6 +277,8 @@ static void write_now(const struct vm *vm, struct vm_now *n)
 	memcpy(n->reason_code, vm->reason_code, sizeof(n->reason_code));
 	memcpy(n->reason, vm->reason, sizeof(n->reason));
 	memcpy(n->start_error, vm->start_error, sizeof(n->start_error));
+	if (vm->pending == VM_STOPPING)
+		write_end(&vm->end, n);
 }
 
 void keep_vm_update(const struct vm *vm)

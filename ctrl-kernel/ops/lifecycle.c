@@ -73,11 +73,17 @@ int vm_check_idle(const struct vm *vm, struct ops_error *e)
 	static const char *const doing[] = {[VM_STARTING] = "started",
 					    [VM_RESETTING] = "reset",
 					    [VM_SAVING] = "saved",
-					    [VM_RESTORING] = "restored"};
+					    [VM_RESTORING] = "restored",
+					    [VM_STOPPING] = "stopped"};
 
 	if (vm->pending == VM_IDLE)
 		return 0;
 	return ops_fail(e, OPS_BUSY, NULL, "the VM is being %s", doing[vm->pending]);
+}
+
+int vm_check_ended(const struct vm *vm, struct ops_error *e)
+{
+	return vm->pending == VM_STOPPING ? vm_check_idle(vm, e) : 0;
 }
 
 int vm_check_state(const struct vm *vm, enum vm_state a, enum vm_state b, const char *action,
@@ -98,10 +104,35 @@ static bool being_started(const struct vm *vm)
 	return vm->pending == VM_STARTING || vm->pending == VM_RESTORING;
 }
 
+/* Nothing of the run is under way any more, or (all: false) it was waited for long enough. */
+static void over(void *ctx, bool all)
+{
+	struct vm *vm = ctx;
+	const struct vm_end end = vm->end;
+	ops_done_fn stopped = vm->stopped;
+
+	if (!all)
+		rt_log("VM %s: requests that are under way have not ended within 60 s",
+		       vm->spec.name);
+	if (!end.failed)
+		vm_set_state(vm, end.state, end.code, "%s", end.reason);
+	vm->stopped = NULL;
+	vm_pending_end(vm, &end.e);
+	if (stopped)
+		stopped(vm->stopped_ctx, NULL);
+}
+
+/* With vm->end filled in. */
 static void end_run(struct vm *vm)
 {
 	vm_stats(vm); /* the last figures stay readable */
-	run_end(vm);
+	loop_timer_cancel(&vm->timeout);
+	vm->end.ns = rt_now();
+	vm->pending = VM_STOPPING;
+	if (run_end(vm, over))
+		over(vm, true);
+	else
+		keep_vm_update(vm);
 	vm->stats.live = false;
 }
 
@@ -109,28 +140,28 @@ void vm_start_failed(struct vm *vm, const struct ops_error *e)
 {
 	snprintf(vm->start_error, sizeof(vm->start_error), "%s", e->text);
 	rt_log("VM %s did not start: %s", vm->spec.name, e->text);
+	vm->end = (struct vm_end){.failed = true, .e = *e};
 	end_run(vm);
-	vm_pending_end(vm, e);
+}
+
+static void end_as(struct vm *vm, enum vm_state state, const char *code, const char *text)
+{
+	vm->end = (struct vm_end){.state = state};
+	snprintf(vm->end.code, sizeof(vm->end.code), "%s", code);
+	snprintf(vm->end.reason, sizeof(vm->end.reason), "%s", text);
+	ops_fail(&vm->end.e, OPS_ABORTED, NULL, "the VM %s: %s",
+		 state == VM_CRASHED ? "crashed" : "stopped meanwhile", text);
+	end_run(vm);
 }
 
 static void crashed(struct vm *vm, const char *code, const char *text)
 {
-	struct ops_error e;
-
-	end_run(vm);
-	vm_set_state(vm, VM_CRASHED, code, "%s", text);
-	ops_fail(&e, OPS_ABORTED, NULL, "the VM crashed: %s", text);
-	vm_pending_end(vm, &e);
+	end_as(vm, VM_CRASHED, code, text);
 }
 
 void vm_ended(struct vm *vm, const char *code, const char *text)
 {
-	struct ops_error e;
-
-	end_run(vm);
-	vm_set_state(vm, VM_STOPPED, code, "%s", text);
-	ops_fail(&e, OPS_ABORTED, NULL, "the VM stopped meanwhile: %s", text);
-	vm_pending_end(vm, &e);
+	end_as(vm, VM_STOPPED, code, text);
 }
 
 /* ---- what is reported ---- */
@@ -449,6 +480,10 @@ int vm_stop(struct vm *vm, struct ops_error *e)
 {
 	struct ops_error aborted;
 
+	if (vm->pending == VM_STOPPING && !vm->stopped)
+		return 0; /* by itself: who asks for it waits for that */
+	if (vm_check_ended(vm, e))
+		return -1;
 	if (being_started(vm)) {
 		ops_fail(&aborted, OPS_ABORTED, NULL, "another request stopped the VM");
 		vm_start_failed(vm, &aborted);
@@ -459,6 +494,15 @@ int vm_stop(struct vm *vm, struct ops_error *e)
 				vm_state_name(vm->state));
 	vm_ended(vm, "stopped", "stopped by request");
 	return 0;
+}
+
+bool vm_stop_wait(struct vm *vm, ops_done_fn done, void *ctx)
+{
+	if (vm->pending != VM_STOPPING)
+		return false;
+	vm->stopped = done;
+	vm->stopped_ctx = ctx;
+	return true;
 }
 
 int vm_shutdown(struct vm *vm, struct ops_error *e)
@@ -554,6 +598,8 @@ static int hvc_send(struct vm *vm, const void *data, size_t len, struct ops_erro
 
 int vm_console_input(struct vm *vm, bool hvc, const void *data, size_t len, struct ops_error *e)
 {
+	if (vm_check_ended(vm, e))
+		return -1;
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 		return ops_fail(e, OPS_WRONG_STATE, NULL,
 				"the VM is %s; only a VM that runs has somebody who reads",

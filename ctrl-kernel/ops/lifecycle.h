@@ -15,6 +15,7 @@ void vm_pending_set(struct vm *vm, enum vm_pending what, ops_done_fn done, void 
 		    loop_fn on_timeout, uint64_t timeout_ns);
 void vm_pending_end(struct vm *vm, const struct ops_error *e);
 int vm_check_idle(const struct vm *vm, struct ops_error *e) MUST_CHECK;
+int vm_check_ended(const struct vm *vm, struct ops_error *e) MUST_CHECK; /* not: being stopped */
 int vm_check_state(const struct vm *vm, enum vm_state a, enum vm_state b, const char *action,
 		   struct ops_error *e) MUST_CHECK;
 /* hv refused to pause or resume it. */

@@ -8,7 +8,7 @@
  *   being reset         its vmm carries that out by itself
  *   being saved         it goes on; the operation has failed
  *   being restored      what was made of it is thrown away
- *   being ended         hv has no such VM any more: stopped
+ *   being ended         hv has no such VM any more: stopped, or as it says why; with the instance before its requests ended
  *
  * A VM of hv that no record names was being made or unmade: it goes.
  */

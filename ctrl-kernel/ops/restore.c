@@ -209,6 +209,7 @@ void restore_drop(struct vm_run *run)
 {
 	struct vm_restore *r = run->restore;
 
+	job_commits(r->job);
 	run->restore = NULL;
 	restore_free(r);
 }

@@ -437,7 +437,7 @@ int run_begin(struct vm *vm, const struct run_bits *bits,
 	vm->run = run;
 	if (pin_images(run, &vm->spec, e) || check_host(run, &vm->spec, e) || io_make(run, e) ||
 	    consoles_open(vm, e) || make_vm(run, &vm->spec, e)) {
-		run_end(vm);
+		(void)!run_end(vm, NULL); /* nothing has begun */
 		return -1;
 	}
 	run->promised_pages = run->ram_pages;
@@ -553,17 +553,9 @@ int run_revive(struct vm *vm, struct ops_error *e)
 	return start_vmm(run, e);
 }
 
-void run_end(struct vm *vm)
+/* What stands behind the VM in hv. */
+static void destroy(struct vm_run *run)
 {
-	struct vm_run *run = vm->run;
-
-	if (run->save)
-		save_drop(run->save);
-	if (run->restore)
-		restore_drop(run);
-	hotplug_end(run);
-	promise_settle(run, 0);
-	console_connect(&vm->console, 0);
 	/* Stopped first: for hv a running VM whose vmm goes away has crashed. */
 	if (run->hv_vm)
 		(void)hv_vm_control(run->hv_vm, HV_VMC_STOP, HV_VMR_REQUEST);
@@ -576,8 +568,23 @@ void run_end(struct vm *vm)
 		hv_vm_destroy(run->hv_vm);
 		hv_handle_close(run->hv_vm);
 	}
+}
+
+bool run_end(struct vm *vm, void (*over)(void *vm, bool all))
+{
+	struct vm_run *run = vm->run;
+	bool idle;
+
+	if (run->save)
+		save_drop(run->save);
+	if (run->restore)
+		restore_drop(run);
+	hotplug_end(run);
+	promise_settle(run, 0);
+	console_connect(&vm->console, 0);
+	destroy(run);
 	vmdisks_end(run);
-	vmio_close(run->io);
+	idle = vmio_close(run->io, over, vm);
 	if (run->mem)
 		guest_mem_put(run->mem);
 	if (run->area)
@@ -597,6 +604,7 @@ void run_end(struct vm *vm)
 	run->vm = NULL;
 	if (!run->job.queued)
 		free(run);
+	return idle;
 }
 
 void run_status(const struct vm_run *run, struct vmm_status *out)

@@ -68,7 +68,8 @@ extern bool run_test_hooks; /* boot option test.hooks=1 */
 int run_begin(struct vm *vm, const struct run_bits *bits,
 	      void (*prepared)(struct vm *vm, const struct ops_error *e),
 	      struct ops_error *e) MUST_CHECK;
-void run_end(struct vm *vm); /* vm->run is NULL afterwards */
+/* vm->run is NULL afterwards. True: nothing of it is under way. Else over(vm), as vmio_close() says. */
+bool run_end(struct vm *vm, void (*over)(void *vm, bool all)) MUST_CHECK;
 /* A VM that runs in hv and was another instance's: handle and number. */
 void run_discard(uint32_t hv_vm, const struct run_bits *bits); /* the handle is closed */
 int run_take_over(struct vm *vm, const struct run_bits *bits, uint32_t hv_vm, uint32_t hv_id,

@@ -259,6 +259,8 @@ int vm_redefine(struct vm *vm, const struct vm_spec *spec, struct ops_error *e)
 {
 	struct vm_spec next = *spec;
 
+	if (vm_check_ended(vm, e))
+		return -1;
 	if (strcmp(next.name, vm->spec.name) != 0)
 		return ops_fail(e, OPS_INVALID, "name", "a VM keeps its name");
 	if (devices_complete(&next, vm->uuid, e) || networks_check(&next, e))
@@ -297,6 +299,8 @@ int vm_delete(struct vm *vm, struct ops_error *e)
 {
 	struct vm **at = &vms;
 
+	if (vm_check_ended(vm, e))
+		return -1;
 	if (vm->run)
 		return ops_fail(
 			e, OPS_WRONG_STATE, NULL, "the VM is %s; stop it before you delete it",

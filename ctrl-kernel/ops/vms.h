@@ -8,7 +8,8 @@
  *                ^                  |  stop, guest power-off (also from PAUSED) -> STOPPED
  *             (delete when          |  triple fault, vmm died ...               -> CRASHED
  *              nothing runs)        +--- reset: stays RUNNING
- *   STOPPED and CRASHED start like DEFINED. Whatever ends a run frees the guest's memory.
+ *   STOPPED and CRASHED start like DEFINED. Whatever ends a run frees the guest's memory, and is told (state, answers) when
+ *   nothing of the run is under way at a drive any more; until then the VM is pending: VM_STOPPING.
  */
 #ifndef OPS_VMS_H
 #define OPS_VMS_H
@@ -34,7 +35,7 @@
 #define VM_CAP_MAX (HV_VCPUS_MAX * 100u)
 
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
-enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING, VM_SAVING, VM_RESTORING };
+enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING, VM_SAVING, VM_RESTORING, VM_STOPPING };
 
 struct vm_module {
 	char image[OPS_NAME_MAX];
@@ -103,6 +104,14 @@ struct vm_stats {
 
 struct vm_run;
 
+struct vm_end {      /* how a run has ended, while that is not told yet */
+	bool failed; /* it was a start: the state stays as it is */
+	enum vm_state state;
+	char code[24], reason[256];
+	uint64_t ns;
+	struct ops_error e; /* for who waits for the action that it has ended */
+};
+
 struct vm {
 	struct vm_spec spec;
 	uint8_t uuid[16];
@@ -122,6 +131,9 @@ struct vm {
 	ops_done_fn done;   /* who waits for the pending action */
 	void *done_ctx;
 	struct loop_timer timeout;
+	struct vm_end end;   /* pending: VM_STOPPING */
+	ops_done_fn stopped; /* who waits for that */
+	void *stopped_ctx;
 	struct vm *next; /* in the order of definition */
 };
 
@@ -154,7 +166,9 @@ void vm_insert(struct vm *vm); /* recovery: behind the others */
 void vms_init(void); /* once, before anything else here */
 int vm_start(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e) MUST_CHECK;
 int vm_reset(struct vm *vm, ops_done_fn done, void *ctx, struct ops_error *e) MUST_CHECK;
-int vm_stop(struct vm *vm, struct ops_error *e) MUST_CHECK;
+int vm_stop(struct vm *vm, struct ops_error *e) MUST_CHECK; /* begins it */
+/* False: it is not being stopped (any more). Else done, later. One for each vm_stop(). */
+bool vm_stop_wait(struct vm *vm, ops_done_fn done, void *ctx) MUST_CHECK;
 int vm_shutdown(struct vm *vm, struct ops_error *e) MUST_CHECK; /* presses the power button */
 int vm_pause(struct vm *vm, struct ops_error *e) MUST_CHECK;
 int vm_resume(struct vm *vm, struct ops_error *e) MUST_CHECK;

@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	while (in.left)
 		step(&in);
-	vmio_close(io);
+	(void)!vmio_close(io, NULL, NULL);
 	while (n_pending)
 		device_ends(0, BLK_OK);
 	turn_end();

@@ -82,7 +82,7 @@ class Api:
             except Problem as e:
                 if e.status == 404:
                     continue  # an earlier request was still being carried out
-                self.post(f"/v1/vms/{name}/actions/stop")  # it runs, or is being started
+                self.raw("POST", f"/v1/vms/{name}/actions/stop")  # it runs, is being started, or has just ended
                 self.delete(f"/v1/vms/{name}")
 
     def upload(self, name, file):

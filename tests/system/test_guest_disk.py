@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import re
+import threading
 import time
 
 import pytest
@@ -304,13 +305,52 @@ def test_drive(tmp_path, kind):
         run_checker(h, "vg")
         programs_die(h, n, 200)
         h.api.post("/v1/vms/c/actions/stop")
-        before = None
-        while before != (content := h.api.raw("GET", "/v1/pools/vg/volumes/v/content")[2]):
-            before = content  # a write that was under way when the VM was stopped may still land
+        content = h.api.raw("GET", "/v1/pools/vg/volumes/v/content")[2]
         assert len(content) == 4 * MIB and content.count(b"\0") < len(content) // 8
     with Host(options=OPTIONS, mem=512, extra=extra, limit=200) as h:
         wait_drive(h)
         assert h.api.raw("GET", "/v1/pools/vg/volumes/v/content")[2] == content
+
+
+def watch_stop(h, seen):
+    """What is said of the VM while it is being stopped."""
+    while not seen or seen[-1][0] == "running":
+        vm, other = h.api.get("/v1/vms/c"), h.api.raw("PATCH", "/v1/vms/c", '{"weight": 7}', {"Content-Type": "application/json"})
+        seen.append((vm["state"], vm["pending"], json.loads(other[2]).get("code")))
+
+
+@pytest.mark.parametrize("kind", ("nvme", "ahci", "virtio"))
+def test_stop_waits(tmp_path, kind):
+    """A drive that takes 20 writes a second: a VM is stopped when what its guest has under way there has ended, and not before."""
+    drive, device = tmp_path / "drive", DRIVES[kind][1]
+    with drive.open("wb") as f:
+        f.truncate(64 * MIB)
+    extra = ["-drive", f"file={drive},format=raw,if=none,id=d0", *(a for d in device for a in ("-device", d))]
+    with Host(options=OPTIONS, mem=512, extra=extra, limit=60) as h:
+        h.api.post("/v1/pools", {"name": "vg", "disks": wait_drive(h), "extent_bytes": 65536})
+        volume(h, pool="vg", size=256 * 1024)
+    extra[1] += ",throttling.iops-write=20"
+    with Host(options=OPTIONS, mem=512, smp=2, extra=extra, limit=150) as h:
+        wait_drive(h)
+        h.api.upload("checker", BUILD / "guests" / "disk")
+        h.api.post("/v1/vms", {**CHECKER, "disks": [{"pool": "vg", "volume": "v"}]})
+        for _ in range(2):
+            h.api.post("/v1/vms/c/actions/start")
+            deadline = time.monotonic() + 30
+            while disks(h, "c")["disk0"]["in_flight"] < 10:
+                assert time.monotonic() < deadline
+            seen = []
+            thread = threading.Thread(target=watch_stop, args=(h, seen))
+            thread.start()
+            vm = h.api.post("/v1/vms/c/actions/stop")
+            at_stop = drive.read_bytes()
+            assert (vm["state"], vm["pending"]) == ("stopped", None)
+            thread.join()
+            assert ("running", "stop", "busy") in seen
+            assert h.api.get("/v1/disks")["items"][0]["stats"]["in_flight"] == 0
+            assert not h.api.get("/v1/pools/vg/volumes/v")["in_use"]
+            time.sleep(0.5)
+            assert h.api.raw("GET", "/v1/pools/vg/volumes/v/content")[2] in at_stop
 
 
 BAD = 2 * MIB  # of the volume "v"

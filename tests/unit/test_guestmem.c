@@ -206,6 +206,11 @@ void vmio_add(struct vmio *io, struct vmio_dev *d)
 	dev = d;
 }
 
+void vmio_left(struct vmio_dev *d)
+{
+	assert_ptr_equal(d, dev);
+}
+
 void vmio_tell(struct vmio *io)
 {
 	(void)io;

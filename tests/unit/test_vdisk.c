@@ -32,8 +32,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	if (io)
-		vmio_close(io);
+	(void)!vmio_close(io, NULL, NULL);
 	io = NULL;
 	while (n_pending)
 		device_ends(0, BLK_OK);
@@ -397,7 +396,26 @@ static void test_hold(void **state)
 	assert_int_equal(n_pending, 1);
 }
 
-/* The run ends; the requests do later, and touch nothing of the area. */
+static unsigned n_ended;
+static bool all_ended;
+
+static void ended(void *ctx, bool all)
+{
+	assert_ptr_equal(ctx, &n_ended);
+	n_ended++;
+	all_ended = all;
+}
+
+static bool closed_at_once(void)
+{
+	bool r = vmio_close(io, ended, &n_ended);
+
+	io = NULL;
+	n_ended = 0;
+	return r;
+}
+
+/* The run ends; the requests do later, and touch nothing of the area. That is told once all have let go of everything. */
 static void test_run_ends(void **state)
 {
 	static uint8_t before[sizeof(area)];
@@ -407,19 +425,82 @@ static void test_run_ends(void **state)
 	for (unsigned i = 0; i < 100; i++)
 		submit(0, i, IO_WRITE, 0, 512);
 	ring();
-	vmio_close(io);
-	io = NULL;
+	assert_false(closed_at_once());
 	memcpy(before, area, sizeof(area));
 	assert_int_equal(mem_refs, 1); /* the requests' */
 	assert_int_equal(n_released, 0);
 	while (n_pending > 1)
 		device_ends(1, BLK_IO_ERROR);
 	assert_int_equal(mem_refs, 1);
+	turn_end();
+	assert_int_equal(n_ended, 0);
 	device_ends(0, BLK_OK);
 	assert_int_equal(mem_refs, 0);
 	assert_int_equal(n_released, 1);
 	assert_int_equal(n_pending, 0);
+	assert_int_equal(n_ended, 0); /* not from within a drive's call */
+	turn_end();
+	assert_int_equal(n_ended, 1);
+	assert_true(all_ended);
+	advance(VMIO_CLOSE_NS);
+	assert_int_equal(n_ended, 1);
 	assert_memory_equal(area, before, sizeof(area));
+}
+
+static void test_run_ends_idle(void **state)
+{
+	(void)state;
+	opened(0, NULL);
+	submit(0, 0, IO_WRITE, 0, 512);
+	ring();
+	device_ends(0, BLK_OK); /* the vmm has not been told of it yet */
+	assert_true(closed_at_once());
+	turn_end();
+	advance(VMIO_CLOSE_NS);
+	assert_int_equal(n_ended, 0);
+}
+
+/* A drive that hangs is not waited for forever; what it has is its own until it ends. */
+static void test_run_ends_late(void **state)
+{
+	(void)state;
+	opened(0, NULL);
+	submit(0, 0, IO_WRITE, 0, 512);
+	ring();
+	assert_false(closed_at_once());
+	advance(VMIO_CLOSE_NS - 1);
+	assert_int_equal(n_ended, 0);
+	advance(1);
+	assert_int_equal(n_ended, 1);
+	assert_false(all_ended);
+	assert_int_equal(n_released, 0);
+	device_ends(0, BLK_OK);
+	turn_end();
+	assert_int_equal(n_released, 1);
+	assert_int_equal(n_ended, 1);
+}
+
+/* What was taken out of the VM before is waited for, too. */
+static void test_run_ends_removed(void **state)
+{
+	(void)state;
+	opened(0, NULL);
+	submit(0, 0, IO_WRITE, 0, 512);
+	ring();
+	vdisk_end(disk);
+	assert_true(vmio_busy(io));
+	assert_false(closed_at_once());
+	device_ends(0, BLK_OK);
+	turn_end();
+	assert_int_equal(n_ended, 1);
+	memset(area, 0, sizeof(area));
+	opened(0, NULL);
+	submit(0, 0, IO_WRITE, 0, 512);
+	ring();
+	vdisk_end(disk);
+	device_ends(0, BLK_OK);
+	assert_false(vmio_busy(io));
+	assert_true(closed_at_once());
 }
 
 int main(void)
@@ -436,6 +517,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_run_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_run_ends_idle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_run_ends_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_run_ends_removed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,18 +183,14 @@ static void test_cdrom(void **state)
 	assert_int_equal(d->changes, 3);
 }
 
-/* A request that is still under way when its VM has been stopped: who starts on the same volume waits for its end. */
-static void test_disks_late(void **state)
+/* ---- requests that are under way when the run ends ---- */
+
+/* Of the VM that has been started last. */
+static void write_begins(void)
 {
-	struct vm *vm = with_volume("v"), *other = with_volume("w");
 	struct io_queue *q;
 	struct io_record *r;
-	struct ops_error e;
 
-	(void)state;
-	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
-	fake_loop();
-	vmm_says(VMM_RUNNING, "");
 	q = (struct io_queue *)((char *)fake_area() + fake_config()->disks[1].area * HV_PAGE_SIZE);
 	r = io_record(q, 0, IO_DISK_RECORD);
 	*r = (struct io_record){.op = IO_WRITE, .n_segs = 1, .bytes = 512};
@@ -203,21 +199,191 @@ static void test_disks_late(void **state)
 	fake_io();
 	fake_loop();
 	assert_non_null(volume_request);
+}
+
+static void write_ends(void)
+{
+	struct blk_request *r = volume_request;
+
+	volume_request = NULL;
+	r->done(r, BLK_OK);
+	fake_loop();
+}
+
+static struct vm *writing(const char *name)
+{
+	struct vm *vm = with_volume(name);
+	struct ops_error e;
+
+	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
+	fake_loop();
+	vmm_says(VMM_RUNNING, "");
+	assert_int_equal(vm->state, VM_RUNNING);
+	write_begins();
+	done_count = 0;
+	return vm;
+}
+
+static void refused(int r, const struct ops_error *e)
+{
+	assert_int_equal(r, -1);
+	assert_int_equal(e->code, OPS_BUSY);
+	assert_string_equal(e->text, "the VM is being stopped");
+}
+
+static void all_refused(struct vm *vm)
+{
+	struct vm_spec spec = vm->spec;
+	struct vm_disk disk = {.cdrom = true};
+	struct ops_error e;
+	struct job *job;
+	unsigned i;
+
+	refused(vm_start(vm, done, NULL, &e), &e);
+	refused(vm_reset(vm, done, NULL, &e), &e);
+	refused(vm_shutdown(vm, &e), &e);
+	refused(vm_pause(vm, &e), &e);
+	refused(vm_resume(vm, &e), &e);
+	refused(vm_save(vm, "image", false, &job, &e), &e);
+	refused(vm_restore(vm, "image", &job, &e), &e);
+	refused(vm_console_input(vm, false, "x", 1, &e), &e);
+	refused(vm_cdrom(vm, "disk2", NULL, &e), &e);
+	refused(vm_plug_disk(vm, &disk, &i, &e), &e);
+	refused(vm_unplug_disk(vm, "disk1", false, &job, &e), &e);
+	refused(vm_redefine(vm, &spec, &e), &e);
+	refused(vm_delete(vm, &e), &e);
+}
+
+/* It is stopped when they have ended, and who has asked for it is told then; who starts on the same volume waits as long. */
+static void test_stop_waits(void **state)
+{
+	struct vm *vm = writing("v"), *other = with_volume("w");
+	struct ops_error e;
+
+	(void)state;
 	assert_int_equal(vm_stop(vm, &e), 0);
+	assert_true(vm_stop_wait(vm, done, NULL));
+	assert_null(fake_vm()); /* the guest has gone at once */
+	refused(vm_stop(vm, &e), &e);
+	fake_advance(1000000000);
+	assert_int_equal(vm->state, VM_RUNNING);
+	assert_int_equal(vm->pending, VM_STOPPING);
+	assert_int_equal(done_count, 0);
+	all_refused(vm);
 	assert_int_equal(volume_opens, 1);
+	write_ends();
+	assert_int_equal(done_count, 1);
+	assert_int_equal(done_error.code, OPS_OK);
+	assert_int_equal(vm->state, VM_STOPPED);
+	assert_string_equal(vm->reason_code, "stopped");
+	assert_int_equal(vm->pending, VM_IDLE);
+	assert_int_equal(volume_opens, 0);
+	assert_false(vm_stop_wait(vm, done, NULL));
+	assert_int_equal(vm_start(vm, done, NULL, &e), 0); /* again at once */
+	fake_loop();
+	vmm_says(VMM_RUNNING, "");
+	write_begins();
+	assert_int_equal(vm_stop(vm, &e), 0);
 	done_count = 0;
 	assert_int_equal(vm_start(other, done, NULL, &e), 0);
 	fake_loop();
 	fake_advance(200000000);
 	assert_int_equal(done_count, 0);
-	assert_int_equal(volume_opens, 1);
-	volume_request->done(volume_request, BLK_OK);
-	volume_request = NULL;
-	assert_int_equal(volume_opens, 0);
+	write_ends();
+	assert_int_equal(vm->state, VM_STOPPED);
 	fake_advance(200000000);
 	assert_int_equal(volume_opens, 1);
 	vmm_says(VMM_RUNNING, "");
 	assert_int_equal(other->state, VM_RUNNING);
+}
+
+/* By itself: who asks for it meanwhile waits, too, and so does who waited for something else. */
+static void test_end_waits(void **state)
+{
+	struct vm *vm = writing("v");
+	struct ops_error e;
+
+	(void)state;
+	assert_int_equal(vm_reset(vm, done, NULL, &e), 0);
+	vmm_says(VMM_OFF, "");
+	fake_advance(40000000000); /* the reset's limit is its own no more */
+	assert_int_equal(done_count, 0);
+	assert_int_equal(vm->state, VM_RUNNING);
+	all_refused(vm);
+	assert_int_equal(vm_stop(vm, &e), 0);
+	assert_true(vm_stop_wait(vm, done, NULL));
+	refused(vm_stop(vm, &e), &e);
+	write_ends();
+	assert_int_equal(done_count, 2);
+	assert_int_equal(vm->state, VM_STOPPED);
+	assert_string_equal(vm->reason_code, "guest_power_off");
+}
+
+/* A start that has come so far that the guest writes. */
+static void test_start_end_waits(void **state)
+{
+	struct vm *vm = with_volume("v");
+	struct ops_error e;
+
+	(void)state;
+	assert_int_equal(vm_start(vm, done, NULL, &e), 0);
+	fake_loop();
+	write_begins();
+	vmm_says(VMM_FAILED, "not a kernel");
+	assert_int_equal(done_count, 0);
+	assert_int_equal(vm->pending, VM_STOPPING);
+	all_refused(vm);
+	write_ends();
+	assert_int_equal(done_count, 1);
+	assert_int_equal(done_error.code, OPS_BAD_IMAGE);
+	assert_int_equal(vm->state, VM_DEFINED);
+	assert_int_equal(vm->pending, VM_IDLE);
+	assert_string_equal(vm->reason_code, "defined");
+	assert_string_equal(vm->start_error, "not a kernel");
+}
+
+/* A drive that hangs. */
+static void test_end_waits_long(void **state)
+{
+	struct vm *vm = writing("v");
+	struct ops_error e;
+
+	(void)state;
+	fake_vm_state(HV_VM_CRASHED, HV_VMR_TRIPLE_FAULT);
+	fake_loop();
+	fake_advance(VMIO_CLOSE_NS - 1);
+	assert_int_equal(vm->state, VM_RUNNING);
+	fake_log_clear();
+	fake_advance(1);
+	assert_int_equal(vm->state, VM_CRASHED);
+	assert_string_equal(vm->reason_code, "triple_fault");
+	assert_non_null(strstr(fake_log(), "have not ended within 60 s"));
+	assert_int_equal(volume_opens, 1);
+	assert_int_equal(vm_delete(vm, &e), 0);
+	write_ends();
+	assert_int_equal(volume_opens, 0);
+}
+
+/* With the control kernel its requests end: the next one finds how the run has ended. */
+static void test_end_kept(void **state)
+{
+	static struct vm found; /* large */
+	struct kept_vm run;
+	struct vm *vm;
+
+	(void)state;
+	keep_init();
+	vm = writing("v");
+	fake_vm_state(HV_VM_CRASHED, HV_VMR_TRIPLE_FAULT);
+	fake_loop();
+	assert_int_equal(vm->pending, VM_STOPPING);
+	assert_true(keep_vm_read(KEEP_NONE, &found, &run));
+	assert_int_equal(found.state, VM_CRASHED);
+	assert_string_equal(found.reason_code, "triple_fault");
+	assert_int_equal(run.pending, VM_IDLE);
+	assert_int_equal(run.hv_id, 0);
+	write_ends();
+	assert_int_equal(vm->state, VM_CRASHED);
 }
 
 int main(void)
@@ -225,8 +391,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disks_missing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_disks_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_end_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_waits_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cdrom, setup, teardown),
+		cmocka_unit_test_setup(test_end_kept, setup), /* the last: it leaves a store */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
