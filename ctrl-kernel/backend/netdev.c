@@ -55,6 +55,7 @@ struct netdev {
 static void netdev_free(struct netdev *n)
 {
 	guest_mem_put(n->mem);
+	vmio_left(&n->dev);
 	free(n);
 }
 

@@ -65,10 +65,13 @@ static void test_card_and_deaths(void **state)
 	driver(F_MRG);
 	send_one(1514, 2);
 	settle();
+	n_left = 0;
 	ctrl_dies();
 	assert_int_equal(mem_refs, 1);
+	assert_int_equal(n_left, 0);
 	card_is_done();
 	assert_int_equal(mem_refs, 0);
+	assert_int_equal(n_left, 1);
 	assert_int_equal(used(1), 0);
 	ctrl_starts();
 	settle();

@@ -97,6 +97,13 @@ void vmio_tell(struct vmio *io)
 	n_events++;
 }
 
+static unsigned n_left;
+
+void vmio_left(struct vmio_dev *d)
+{
+	n_left++;
+}
+
 bool vmio_held(const struct vmio *io)
 {
 	return held;
