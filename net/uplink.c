@@ -21,56 +21,41 @@ struct uplink {
 	struct switch_port port;
 	struct nic *nic; /* [borrows] */
 	bool shared;     /* with the host's own interface */
+	uint64_t now;    /* of a batch that comes in */
 	struct waiting *first, **end;
 	unsigned n_waiting;
 };
 
-struct batch {
-	struct nic *nic; /* [borrows] */
-	uint64_t now;
-};
-
-static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n);
-
-/* NULL: what a frame of the batch has led to has closed it. */
-static struct switch_port *port_of(const struct batch *b)
-{
-	struct uplink *u = b->nic->user;
-
-	return b->nic->rx == rx ? &u->port : NULL;
-}
+/* ---- in ---- */
 
 static unsigned caps(void *ctx, const struct packet *p)
 {
-	struct batch *b = ctx;
-	struct switch_port *port = port_of(b);
+	const struct uplink *u = ctx;
 
-	return port ? switch_caps(port, p, b->now) : 0;
+	return switch_caps(&u->port, p, u->now);
 }
 
 static void input(void *ctx, const struct packet *p)
 {
-	struct batch *b = ctx;
-	struct switch_port *port = port_of(b);
+	struct uplink *u = ctx;
 
-	if (port)
-		(void)switch_input(port, p, b->now);
+	(void)switch_input(&u->port, p, u->now);
 }
 
 static void malformed(void *ctx)
 {
-	struct switch_port *port = port_of(ctx);
+	struct uplink *u = ctx;
 
-	if (port)
-		switch_malformed(port);
+	switch_malformed(&u->port);
 }
 
 static void rx(struct nic *nic, const struct nic_rx *frame, unsigned n)
 {
 	static const struct gro_ops ops = {.caps = caps, .input = input, .malformed = malformed};
-	struct batch b = {nic, rt_now()};
+	struct uplink *u = nic->user;
 
-	gro_batch(frame, n, &ops, &b);
+	u->now = rt_now();
+	gro_batch(frame, n, &ops, u);
 }
 
 /* ---- out ---- */

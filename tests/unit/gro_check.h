@@ -188,7 +188,7 @@ static uint32_t spec_put(const struct spec *s, uint8_t *frame)
 }
 
 /* The identification with which the sum of the IP header is zero. */
-static void spec_zero_ip(struct spec *s)
+static inline void spec_zero_ip(struct spec *s)
 {
 	static uint8_t frame[FRAME_ROOM];
 
@@ -315,7 +315,7 @@ static void batch_free(void)
 	batch.n = 0;
 }
 
-static void batch_run(unsigned caps)
+static inline void batch_run(unsigned caps)
 {
 	static const struct gro_ops ops = {check_caps, check_input, check_malformed};
 

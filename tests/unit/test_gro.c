@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Frames of one batch put together, each rule that forbids it, and an uplink that does it for a guest. */
+/* Frames of one batch put together, and each rule that forbids it. */
 // SRC: net/checksum.c
-// SRC: net/claim.c net/spoof.c
-// SRC: net/fdb.c
 // SRC: net/frame.c
 // SRC: net/gro.c
 // SRC: net/packet.c
-// SRC: net/switch.c
-// SRC: net/uplink.c
-// FLAGS: -Inet -isystem build/deps/src/lwip/src/include
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +12,6 @@
 #include <cmocka.h>
 
 #include "gro_check.h"
-#include "net/netif.h"
-#include "net/uplink.h"
 
 #define ALL (PACKET_CAP_CSUM | PACKET_CAP_TCP4 | PACKET_CAP_TCP6)
 
@@ -551,111 +544,6 @@ static void test_others(void **state)
 	gro_batch(NULL, 0, NULL, NULL);
 }
 
-/* ---- an uplink ---- */
-
-static struct vswitch sw;
-static struct uplink *uplink;
-static unsigned got, last_bytes;
-static bool closes; /* by what it gets, as a request to the host may */
-
-void rt_log(const char *fmt, ...)
-{
-	(void)fmt;
-}
-
-uint64_t rt_now(void)
-{
-	return 1000000000;
-}
-
-bool net_netif_has(const struct nic *nic)
-{
-	(void)nic;
-	return false;
-}
-
-void net_netif_link(void)
-{
-}
-
-void net_netif_alone(void)
-{
-}
-
-enum switch_plug net_netif_share(struct vswitch *s)
-{
-	(void)s;
-	return SWITCH_FULL;
-}
-
-static int nic_start(struct nic *nic)
-{
-	(void)nic;
-	return 0;
-}
-
-static void nic_promiscuous(struct nic *nic, bool on)
-{
-	(void)nic, (void)on;
-}
-
-static bool guest_deliver(struct switch_port *port, const struct packet *p)
-{
-	(void)port;
-	got++;
-	last_bytes = p->bytes;
-	if (closes)
-		uplink_close(uplink);
-	return true;
-}
-
-static void rx(struct nic *nic, unsigned flows, unsigned n)
-{
-	batch_new();
-	for (unsigned i = 0; i < flows; i++) {
-		struct spec s = spec_new(i + 1, false);
-
-		add_run(&s, n);
-	}
-	got = 0;
-	nic->rx(nic, batch.rx, batch.n);
-	batch_free();
-}
-
-static void test_uplink(void **state)
-{
-	static const struct nic_ops nic_ops = {.start = nic_start,
-					       .set_promiscuous = nic_promiscuous};
-	static const struct switch_port_ops guest_ops = {.deliver = guest_deliver};
-	struct nic nic = {.name = "card", .link = true, .ops = &nic_ops};
-	struct switch_port guest = {.ops = &guest_ops,
-				    .config = {.has_mac = true, .mac = {2, 0, 0, 0, 0, 1}}};
-	const char *why;
-
-	(void)state;
-	switch_init(&sw, 1);
-	assert_int_equal(switch_plug(&sw, &guest), SWITCH_OK);
-	guest.up = true;
-	uplink = uplink_open(&nic, &sw, &why);
-	assert_non_null(uplink);
-	rx(&nic, 1, 10);
-	assert_int_equal(got, 10);
-	assert_int_equal(uplink_port(uplink)->counters.tx_frames, 10);
-	guest.caps = ALL;
-	rx(&nic, 2, 10);
-	assert_int_equal(got, 2);
-	assert_int_equal(last_bytes, 14 + 20 + 32 + 10000);
-	assert_int_equal(uplink_port(uplink)->counters.tx_frames, 12);
-	assert_int_equal(guest.counters.rx_bytes, 10 * (14 + 20 + 32 + 1000) + 2 * 10066);
-	/* What comes behind the end is nowhere. */
-	closes = true;
-	rx(&nic, 3, 2);
-	assert_int_equal(got, 1);
-	assert_int_equal(sw.n_ports, 1);
-	switch_unplug(&guest);
-	switch_free(&sw);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -666,7 +554,7 @@ int main(void)
 		cmocka_unit_test(test_caps),         cmocka_unit_test(test_zero_ip),
 		cmocka_unit_test(test_word_of_card), cmocka_unit_test(test_same_number),
 		cmocka_unit_test(test_flows),        cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_others),       cmocka_unit_test(test_uplink),
+		cmocka_unit_test(test_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
