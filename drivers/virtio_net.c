@@ -14,6 +14,7 @@
 #include "drivers/virtio_pci.h"
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/rt.h"
+#include "net/virtio_header.h"
 
 #define VENDOR_VIRTIO 0x1af4u
 #define DEVICE_NET 0x1041u              /* 0x1040 + device type 1 */
@@ -45,15 +46,7 @@
 #define RESETS_MAX 8u /* in RESETS_NS: then it stays off */
 #define RESETS_NS 60000000000ull
 
-struct net_header { /* 5.1.6 */
-	uint8_t flags, gso_type;
-	uint16_t header_bytes, gso_bytes, csum_start, csum_offset;
-	uint16_t buffers;
-};
-#define HEADER_LEN sizeof(struct net_header)
-_Static_assert(HEADER_LEN == 12, "5.1.6");
-#define HEADER_CSUM_WANTED 1u
-#define HEADER_CSUM_GOOD 2u
+#define HEADER_LEN sizeof(struct virtio_header)
 
 struct tx_slot {
 	struct nic_hold *hold; /* [owns] a reference; NULL: none */
@@ -118,18 +111,6 @@ static bool rx_take(struct virtio_net *v, struct nic_seg *seg)
 	return true;
 }
 
-static struct packet_offload offload_of(const struct net_header *h)
-{
-	return (struct packet_offload){
-		.gso = h->gso_type,
-		.csum_wanted = h->flags & HEADER_CSUM_WANTED,
-		.csum_good = h->flags & HEADER_CSUM_GOOD,
-		.gso_bytes = h->gso_bytes,
-		.csum_start = h->csum_start,
-		.csum_offset = h->csum_offset,
-	};
-}
-
 /* The other buffers of a frame. False: the device had promised more than it gives. */
 static bool take_rest(struct virtio_net *v, struct rx_batch *b, unsigned n, size_t *bytes)
 {
@@ -150,7 +131,7 @@ static bool take_rest(struct virtio_net *v, struct rx_batch *b, unsigned n, size
 static bool take_frame(struct virtio_net *v, struct rx_batch *b)
 {
 	struct nic_seg *seg = &b->seg[b->n_buffers];
-	struct net_header h;
+	struct virtio_header h;
 	unsigned n = 1;
 	size_t bytes;
 
@@ -176,7 +157,7 @@ static bool take_frame(struct virtio_net *v, struct rx_batch *b)
 	if (h.gso_type == PACKET_WHOLE && bytes > NIC_FRAME_MAX)
 		v->nic.stats.rx_dropped++;
 	else
-		b->frame[b->n_frames++] = (struct nic_rx){seg, n, offload_of(&h)};
+		b->frame[b->n_frames++] = (struct nic_rx){seg, n, virtio_header_read(&h)};
 	return true;
 }
 
@@ -294,21 +275,6 @@ static bool has_room(const struct virtio_net *v, const struct nic_frame *frame)
 	return v->slot_free < TX_SLOTS && v->tx.n_free > frame->n_pieces;
 }
 
-static void header_write(struct net_header *h, const struct packet_offload *o)
-{
-	*h = (struct net_header){0};
-	if (o->csum_wanted) {
-		h->flags = HEADER_CSUM_WANTED;
-		h->csum_start = o->csum_start;
-		h->csum_offset = o->csum_offset;
-	}
-	if (o->gso != PACKET_WHOLE) {
-		h->gso_type = o->gso;
-		h->gso_bytes = o->gso_bytes;
-		h->header_bytes = o->header_bytes;
-	}
-}
-
 /* Into the slot's buffer and the queue. -> bytes of the frame; 0: it is none. */
 static size_t post(struct virtio_net *v, unsigned slot, const struct nic_frame *frame)
 {
@@ -320,7 +286,7 @@ static size_t post(struct virtio_net *v, unsigned slot, const struct nic_frame *
 
 	if (copied == 0 || (frame->offload.gso == PACKET_WHOLE && bytes > NIC_FRAME_MAX))
 		return 0;
-	header_write((struct net_header *)buffer, &frame->offload);
+	*(struct virtio_header *)buffer = virtio_header_of(&frame->offload);
 	part[0] = (struct virtq_part){v->tx_bufs.hpa + (uint64_t)slot * NIC_BUFFER,
 				      (uint32_t)(HEADER_LEN + copied), false};
 	for (unsigned i = 0; i < frame->n_pieces; i++)

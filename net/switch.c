@@ -5,28 +5,34 @@
 #include <string.h>
 
 #define NS_PER_S 1000000000ull
+#define MS_PER_S 1000u
 #define BURST_FRAMES_MIN 64u
 #define BURST_BYTES_MIN 131072u /* twice the largest frame */
-#define BURST_PARTS 10u         /* of a second */
 
 /* ---- rates: token buckets ---- */
 
-static void bucket_init(struct switch_bucket *b, uint64_t rate, uint64_t least)
+static void bucket_init(struct switch_bucket *b, uint64_t rate, uint32_t burst_ms, uint64_t least)
 {
-	uint64_t burst = rate / BURST_PARTS;
+	uint64_t burst = (uint64_t)((unsigned __int128)rate * burst_ms / MS_PER_S);
 
 	if (burst < least)
 		burst = least;
 	*b = (struct switch_bucket){.rate = rate, .burst = burst, .tokens = burst};
 }
 
+static void rate_init(struct switch_bucket *bytes, struct switch_bucket *frames,
+		      const struct switch_rate *rate)
+{
+	bucket_init(bytes, rate->bytes_per_s, rate->burst_ms, BURST_BYTES_MIN);
+	bucket_init(frames, rate->frames_per_s, rate->burst_ms, BURST_FRAMES_MIN);
+}
+
 static void bucket_fill(struct switch_bucket *b, uint64_t now_ns)
 {
-	uint64_t gone = now_ns - b->at_ns, more;
+	unsigned __int128 all = (unsigned __int128)(now_ns - b->at_ns) * b->rate / NS_PER_S;
+	uint64_t more;
 
-	if (gone > NS_PER_S)
-		gone = NS_PER_S;
-	more = (uint64_t)((unsigned __int128)gone * b->rate / NS_PER_S);
+	more = all < b->burst ? (uint64_t)all : b->burst;
 	if (more == 0)
 		return; /* the time is not lost: at_ns stays */
 	b->at_ns = now_ns;
@@ -101,10 +107,8 @@ enum switch_plug switch_plug(struct vswitch *sw, struct switch_port *port)
 		fdb_forget(&sw->fdb, &port->learned);
 		return SWITCH_ADDR_TAKEN;
 	}
-	bucket_init(&port->tx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
-	bucket_init(&port->rx_bytes, c->rate.bytes_per_s, BURST_BYTES_MIN);
-	bucket_init(&port->tx_frames, c->rate.frames_per_s, BURST_FRAMES_MIN);
-	bucket_init(&port->rx_frames, c->rate.frames_per_s, BURST_FRAMES_MIN);
+	rate_init(&port->tx_bytes, &port->tx_frames, &c->rate);
+	rate_init(&port->rx_bytes, &port->rx_frames, &c->rate);
 	port->counters = (struct switch_counters){0};
 	port->up = port->promiscuous = false;
 	port->sw = sw;

@@ -35,6 +35,7 @@ struct switch_port_ops {
 struct switch_rate { /* 0: no limit; each way by itself */
 	uint64_t bytes_per_s;
 	uint32_t frames_per_s;
+	uint32_t burst_ms; /* how much may be saved up, beside a least */
 };
 
 /* Has that MAC a lease of that IPv4 address (host order) in force? */

@@ -28,6 +28,7 @@ static const struct json_object boot_object = {boot_fields, ARRAY_SIZE(boot_fiel
 static const struct json_field limit_fields[] = {
 	{"bytes_per_s", JSON_SIZE, false, DISK(bytes_per_s), 0, 0, NULL},
 	{"ops_per_s", JSON_U32, false, DISK(ops_per_s), 0, 0, NULL},
+	{"burst_ms", JSON_U32, false, DISK(burst_ms), 0, 0, NULL},
 };
 static const struct json_object limit_object = {limit_fields, ARRAY_SIZE(limit_fields)};
 
@@ -49,6 +50,7 @@ const struct json_object vmspec_disk_object = {disk_fields, ARRAY_SIZE(disk_fiel
 static const struct json_field nic_limit_fields[] = {
 	{"bytes_per_s", JSON_SIZE, false, NIC(bytes_per_s), 0, 0, NULL},
 	{"frames_per_s", JSON_U32, false, NIC(frames_per_s), 0, 0, NULL},
+	{"burst_ms", JSON_U32, false, NIC(burst_ms), 0, 0, NULL},
 };
 static const struct json_object nic_limit_object = {nic_limit_fields, ARRAY_SIZE(nic_limit_fields)};
 
@@ -124,6 +126,7 @@ void vmspec_write_disk(struct out *o, const struct vm_disk *d)
 	out_object(o, "limits");
 	out_u64(o, "bytes_per_s", d->bytes_per_s);
 	out_u64(o, "ops_per_s", d->ops_per_s);
+	out_u64(o, "burst_ms", d->burst_ms);
 	out_close(o, '}');
 	out_close(o, '}');
 }
@@ -150,6 +153,7 @@ void vmspec_write_nic(struct out *o, const struct vm_nic *n)
 	out_object(o, "limits");
 	out_u64(o, "bytes_per_s", n->bytes_per_s);
 	out_u64(o, "frames_per_s", n->frames_per_s);
+	out_u64(o, "burst_ms", n->burst_ms);
 	out_close(o, '}');
 	out_close(o, '}');
 }

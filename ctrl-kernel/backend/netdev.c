@@ -7,21 +7,12 @@
 
 #include "ctrl-kernel/backend/ioqueue.h"
 #include "ctrl-kernel/vmm/vmm_abi.h"
+#include "net/virtio_header.h"
 
 #define TURN_COST                                                                                  \
 	64u /* copies of frames that what a guest sends becomes, before others have their turn */
 
-/* Virtio 1.2, 5.1.6. */
-struct net_header {
-	uint8_t flags, gso_type;
-	uint16_t header_bytes, gso_bytes, csum_start, csum_offset;
-	uint16_t buffers;
-};
-#define HEADER_BYTES sizeof(struct net_header)
-_Static_assert(HEADER_BYTES == 12, "5.1.6");
-#define HEADER_CSUM_WANTED 1u
-#define HEADER_CSUM_GOOD 2u
-
+#define HEADER_BYTES sizeof(struct virtio_header)
 #define SENDING_MAX 128u
 
 struct sending { /* a record of the guest's, as long as a card reads what it names */
@@ -100,7 +91,7 @@ static bool pieces(struct guest_mem *mem, const struct io_request *r,
 }
 
 /* Copies the header and cuts it off; the number of pieces left, 0: there is no more than that. */
-static unsigned take_header(struct nic_seg *seg, unsigned n, struct net_header *h)
+static unsigned take_header(struct nic_seg *seg, unsigned n, struct virtio_header *h)
 {
 	size_t done = 0;
 	unsigned i = 0;
@@ -116,18 +107,6 @@ static unsigned take_header(struct nic_seg *seg, unsigned n, struct net_header *
 	}
 	memmove(seg, seg + i, (n - i) * sizeof(*seg));
 	return n - i;
-}
-
-static struct packet_offload offload_of(const struct net_header *h)
-{
-	return (struct packet_offload){
-		.gso = h->gso_type,
-		.csum_wanted = h->flags & HEADER_CSUM_WANTED,
-		.csum_good = h->flags & HEADER_CSUM_GOOD,
-		.gso_bytes = h->gso_bytes,
-		.csum_start = h->csum_start,
-		.csum_offset = h->csum_offset,
-	};
 }
 
 /* ---- a record, until nobody reads what it names ---- */
@@ -191,13 +170,13 @@ static unsigned send(struct netdev *n, const struct io_request *r, struct packet
 {
 	struct nic_seg seg[IO_NIC_SEGS];
 	struct packet_offload offload;
-	struct net_header h;
+	struct virtio_header h;
 	struct packet p;
 	unsigned n_segs;
 
 	if (pieces(n->mem, r, seg)) {
 		n_segs = take_header(seg, r->record.n_segs, &h);
-		offload = offload_of(&h);
+		offload = virtio_header_read(&h);
 		if (n_segs && packet_make(&p, seg, n_segs, &offload)) {
 			p.source = p.n_rest ? source : NULL;
 			return 1 + switch_input(&n->port, &p, now);
@@ -355,23 +334,17 @@ static bool header_room(struct filling *f)
 /* Places count from the frame's first byte: a tag shifts them. */
 static void header_write(const struct filling *f, const struct packet *p)
 {
-	const struct packet_offload *o = &p->offload;
+	struct packet_offload o = p->offload;
 	uint16_t tag = f->tagged ? ETH_TAG_LEN : 0;
-	struct net_header h = {.buffers = (uint16_t)f->n_buffers};
+	struct virtio_header h;
 	const char *from = (const char *)&h;
 
-	if (o->csum_wanted) {
-		h.flags = HEADER_CSUM_WANTED;
-		h.csum_start = (uint16_t)(o->csum_start + tag);
-		h.csum_offset = o->csum_offset;
-	} else if (o->csum_good && (f->n->port.caps & PACKET_CAP_CSUM)) {
-		h.flags = HEADER_CSUM_GOOD;
-	}
-	if (o->gso != PACKET_WHOLE) {
-		h.gso_type = o->gso;
-		h.gso_bytes = o->gso_bytes;
-		h.header_bytes = (uint16_t)(o->header_bytes + tag);
-	}
+	o.csum_start = (uint16_t)(o.csum_start + tag);
+	o.header_bytes = (uint16_t)(o.header_bytes + tag);
+	h = virtio_header_of(&o);
+	h.buffers = (uint16_t)f->n_buffers;
+	if (!o.csum_wanted && o.csum_good && (f->n->port.caps & PACKET_CAP_CSUM))
+		h.flags = VIRTIO_HEADER_CSUM_GOOD;
 	for (unsigned i = 0; i < f->n_header; i++) {
 		memcpy((void *)(uintptr_t)f->header[i].data, from, f->header[i].len);
 		from += f->header[i].len;

@@ -7,6 +7,7 @@
 #include "ctrl-kernel/backend/ioqueue.h"
 
 #define NS_PER_S 1000000000ull
+#define NS_PER_MS 1000000ull
 #define TURN_REQUESTS 128u
 #define NO_MEMORY_NS 100000000ull /* until it is tried again */
 
@@ -55,11 +56,11 @@ static void source_put(struct source *s)
 	free(s);
 }
 
-/* ---- limits: a request may be taken when all before it are paid for, but for one second's worth ---- */
+/* ---- limits: a request may be taken when all before it are paid for, but for a burst ---- */
 
-static void pay(uint64_t *at, uint64_t now, uint64_t amount, uint64_t per_s)
+static void pay(uint64_t *at, uint64_t now, uint64_t amount, uint64_t per_s, uint64_t burst)
 {
-	uint64_t least = now > NS_PER_S ? now - NS_PER_S : 0, cost;
+	uint64_t least = now > burst ? now - burst : 0, cost;
 
 	if (per_s == 0)
 		return;
@@ -88,14 +89,14 @@ static bool allowed(struct vdisk *d)
 
 static void charge(struct vdisk *d, const struct io_request *r)
 {
-	uint64_t now;
+	uint64_t now, burst = (uint64_t)d->limits.burst_ms * NS_PER_MS;
 
 	if (d->limits.bytes_per_s == 0 && d->limits.ops_per_s == 0)
 		return;
 	now = rt_now();
-	pay(&d->ops_at, now, 1, d->limits.ops_per_s);
+	pay(&d->ops_at, now, 1, d->limits.ops_per_s, burst);
 	if (r->record.op == IO_READ || r->record.op == IO_WRITE)
-		pay(&d->bytes_at, now, r->record.bytes, d->limits.bytes_per_s);
+		pay(&d->bytes_at, now, r->record.bytes, d->limits.bytes_per_s, burst);
 }
 
 /* ---- ends ---- */

@@ -24,7 +24,8 @@
 struct vdisk;
 
 struct vdisk_limits {
-	uint64_t bytes_per_s, ops_per_s; /* 0: none. Each with a burst of one second */
+	uint64_t bytes_per_s, ops_per_s; /* 0: none */
+	uint32_t burst_ms;               /* how much of each may be saved up */
 };
 
 struct vdisk_stats {

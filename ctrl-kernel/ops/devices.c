@@ -10,6 +10,8 @@
 
 #define VLAN_MAX 4094u /* IEEE 802.1Q 9.6 */
 #define NIC_MTU 1500u
+#define DISK_BURST_MS 1000u
+#define NIC_BURST_MS 100u
 
 /* ---- MAC addresses ---- */
 
@@ -102,6 +104,8 @@ static void complete(struct vm_spec *spec, const uint8_t uuid[16])
 		id_make(spec, d->id, "disk", disk_place(d), disk_id_taken);
 		if (d->image[0] || d->cdrom)
 			d->read_only = true;
+		if (d->burst_ms == 0)
+			d->burst_ms = DISK_BURST_MS;
 	}
 	for (unsigned i = 0; i < spec->n_nics; i++) {
 		struct vm_nic *n = &spec->nics[i];
@@ -109,6 +113,8 @@ static void complete(struct vm_spec *spec, const uint8_t uuid[16])
 		id_make(spec, n->id, "nic", nic_place(n), nic_id_taken);
 		if (!n->mac[0])
 			mac_make(n->mac, uuid, nic_place(n));
+		if (n->burst_ms == 0)
+			n->burst_ms = NIC_BURST_MS;
 	}
 }
 
@@ -147,12 +153,23 @@ static int check_source(const struct vm_disk *d, unsigned i, struct ops_error *e
 	return 0;
 }
 
+static int check_burst(uint32_t ms, const char *list, unsigned i, struct ops_error *e)
+{
+	char at[64];
+
+	if (ms <= VM_BURST_MAX_MS)
+		return 0;
+	return ops_fail(e, OPS_INVALID, field_of(at, list, i, "limits.burst_ms"),
+			"a burst is at most %u ms", VM_BURST_MAX_MS);
+}
+
 static int check_disk(const struct vm_spec *spec, unsigned i, struct ops_error *e)
 {
 	const struct vm_disk *d = &spec->disks[i];
 	char at[64];
 
-	if (ops_name_check(d->id, field_of(at, "disks", i, "id"), e) || check_source(d, i, e))
+	if (ops_name_check(d->id, field_of(at, "disks", i, "id"), e) || check_source(d, i, e) ||
+	    check_burst(d->burst_ms, "disks", i, e))
 		return -1;
 	if (!printable(d->serial))
 		return ops_fail(e, OPS_INVALID, field_of(at, "disks", i, "serial"),
@@ -240,7 +257,7 @@ static int check_nic(const struct vm_spec *spec, unsigned i, struct ops_error *e
 	if (!devices_mac(n->mac, mac))
 		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "mac"),
 				"a MAC address is like 52:54:00:12:34:56, and no group's");
-	if (check_vlans(n, i, e))
+	if (check_vlans(n, i, e) || check_burst(n->burst_ms, "nics", i, e))
 		return -1;
 	if (n->slot < VMM_NIC_SLOT || n->slot >= VMM_NIC_SLOT + VMM_NICS_MAX)
 		return ops_fail(e, OPS_INVALID, field_of(at, "nics", i, "slot"),

@@ -56,8 +56,8 @@ struct store {
 	struct image_record images[IMAGE_RECORDS];
 };
 
-_Static_assert(KEEP_VERSION == 4 && KEEP_OLDEST == 4 && sizeof(struct store) == 49376 &&
-		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 18744,
+_Static_assert(KEEP_VERSION == 5 && KEEP_OLDEST == 5 && sizeof(struct store) == 49376 &&
+		       sizeof(struct image_record) == 192 && sizeof(struct vm_record) == 18808,
 	       "another layout is another version");
 
 #define HEAD_PAGES ((sizeof(struct store) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)

@@ -31,8 +31,8 @@
 
 /* Of the store's format: which this program writes, and the oldest that it takes over. A program that converts an older
  * one does so after CTRL_HEALTHY: until then hv may fall back to the program before, which must find what it left. */
-#define KEEP_VERSION 4
-#define KEEP_OLDEST 4
+#define KEEP_VERSION 5
+#define KEEP_OLDEST 5
 
 /* Finds the store of the instance before, or makes one. Once, before the calls below. */
 void keep_init(void);

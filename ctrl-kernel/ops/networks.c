@@ -405,7 +405,7 @@ static struct switch_port_config port_config(const struct network *n, const stru
 		.tagged_only = nic->tagged_only,
 		.n_vids = nic->n_trunk,
 		.learn = nic->anti_spoof ? 0 : SWITCH_LEARN_GUEST,
-		.rate = {nic->bytes_per_s, nic->frames_per_s},
+		.rate = {nic->bytes_per_s, nic->frames_per_s, nic->burst_ms},
 	};
 
 	for (unsigned i = 0; i < nic->n_trunk; i++)

@@ -176,7 +176,7 @@ static int put_in(struct vm_run *run, unsigned i, const struct vm_disk *d, struc
 
 static int disk_make(struct vm_run *run, const struct vm_disk *d, struct ops_error *e)
 {
-	const struct vdisk_limits limits = {d->bytes_per_s, d->ops_per_s};
+	const struct vdisk_limits limits = {d->bytes_per_s, d->ops_per_s, d->burst_ms};
 	unsigned place = disk_place(d);
 
 	run->disks[place].vdisk = vdisk_make(run->io, &run->config->disks[place], &limits);

@@ -37,6 +37,8 @@
 enum vm_state { VM_DEFINED, VM_RUNNING, VM_PAUSED, VM_STOPPED, VM_CRASHED };
 enum vm_pending { VM_IDLE, VM_STARTING, VM_RESETTING, VM_SAVING, VM_RESTORING, VM_STOPPING };
 
+#define VM_BURST_MAX_MS 60000u
+
 struct vm_module {
 	char image[OPS_NAME_MAX];
 	char string[64];
@@ -50,6 +52,7 @@ struct vm_disk {
 	char serial[VMM_SERIAL_MAX + 1];
 	uint64_t bytes_per_s; /* 0: no limit */
 	uint32_t ops_per_s;   /* 0: no limit */
+	uint32_t burst_ms;    /* how much of both may be saved up */
 	bool read_only, cdrom;
 	uint32_t slot; /* on PCI bus 0; 0: the first that is free */
 };
@@ -63,6 +66,7 @@ struct vm_nic {
 	uint32_t trunk[NIC_TRUNK_MAX]; /* further VLANs, with tags */
 	uint64_t bytes_per_s; /* 0: no limit; what the guest sends, and what it gets, each */
 	uint32_t frames_per_s;
+	uint32_t burst_ms;
 	bool isolated;    /* hears of no other isolated port */
 	bool tagged_only; /* with `trunk`: no frames without a tag */
 	bool anti_spoof;  /* sends from its own MAC only */

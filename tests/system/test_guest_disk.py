@@ -163,7 +163,11 @@ def test_refusals(h):
 def test_limits(h):
     """A limit holds, and requests that wait for it neither keep a guest from being reset nor its VM from being stopped."""
     start = time.monotonic()
-    h.api.post("/v1/vms", {**CHECKER, "disks": [{**VOLUME, "limits": {"ops_per_s": 100}}]})
+    with pytest.raises(Problem) as e:
+        h.api.post("/v1/vms", {**CHECKER, "disks": [{**VOLUME, "limits": {"ops_per_s": 100, "burst_ms": 60001}}]})
+    assert "burst_ms" in str(e.value.body)
+    vm = h.api.post("/v1/vms", {**CHECKER, "disks": [{**VOLUME, "limits": {"ops_per_s": 100}}]})
+    assert vm["disks"][0]["limits"] == {"bytes_per_s": 0, "ops_per_s": 100, "burst_ms": 1000}
     h.api.post("/v1/vms/c/actions/start")
     time.sleep(4)
     s = disks(h, "c")["disk0"]

@@ -18,9 +18,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "drivers/driver.h"
 #include "drivers/e1000_hw.h"
 #include "drivers/nics.h"
+#define CARD_BAR E1000_REGS_LEN
+#include "tests/unit/card_fakes.h"
 #include "tests/unit/fakehv.h"
 
 #define MS 1000000ull
@@ -28,19 +29,8 @@
 #define TX_DESCS 256u
 #define TX_BUFS 128u
 
-/* Drivers keep what they have for good. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-	return "detect_leaks=0";
-}
-
-static uint8_t bar[E1000_REGS_LEN];
 static struct pci_dev pci = {.bdf = 0x18, .vendor = 0x8086, .subsys_vendor = 0x8086};
-static const char *irq_kind;
-static void (*irq)(void *ctx);
-static void *irq_ctx;
-static bool master, deaf;
+static bool deaf;
 static unsigned tdt_writes, rdt_writes, resets;
 static uint32_t icr, masks;
 static unsigned tx_head, rx_head;
@@ -112,47 +102,6 @@ unsigned pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned after)
 	(void)d, (void)id, (void)after;
 	return 0;
 }
-unsigned pci_count(void)
-{
-	return 0;
-}
-struct pci_dev *pci_dev(unsigned i)
-{
-	(void)i;
-	return NULL;
-}
-void pci_enable(const struct pci_dev *d, bool bus_master)
-{
-	(void)d;
-	master = bus_master;
-}
-volatile void *pci_map_bar(const struct pci_dev *d, unsigned n, uint64_t off, uint64_t len)
-{
-	(void)d, (void)n;
-	return off + len <= sizeof(bar) ? bar + off : NULL;
-}
-int pci_irq_bind(const struct pci_dev *d, void (*fn)(void *), void *ctx, const char **kind)
-{
-	(void)d;
-	irq = fn;
-	irq_ctx = ctx;
-	*kind = irq_kind;
-	return 0;
-}
-void pci_delay_us(unsigned us)
-{
-	(void)us;
-}
-int dma_alloc(struct dma *out, size_t bytes, size_t align)
-{
-	size_t size = (bytes + align - 1) / align * align;
-
-	*out = (struct dma){.va = aligned_alloc(align, size), .bytes = bytes};
-	memset(out->va, 0, size);
-	out->hpa = (uintptr_t)out->va;
-	return 0;
-}
-
 /* ---- what the card does ---- */
 
 static struct e1000_tx_desc *tx_ring(void)

@@ -491,7 +491,8 @@ static void test_no_room(void **state)
 
 static void test_rates(void **state)
 {
-	struct switch_port_config c = {.rate = {.frames_per_s = 1000}, .learn = 4, .floods = true};
+	struct switch_port_config c = {
+		.rate = {.frames_per_s = 1000, .burst_ms = 100}, .learn = 4, .floods = true};
 	unsigned sent = 0;
 
 	(void)state;
@@ -511,13 +512,27 @@ static void test_rates(void **state)
 		put(1, 60, 7 * S);
 	assert_int_equal(port[0].counters.rx_limited, 900);
 	/* Bytes. */
-	c.rate = (struct switch_rate){.bytes_per_s = 15140000};
+	c.rate = (struct switch_rate){.bytes_per_s = 15140000, .burst_ms = 100};
 	switch_unplug(&port[0]);
 	plug(0, c);
 	(void)eth(all, mac[0], 0, 0x1234);
 	for (unsigned i = sent = 0; i < 20000; i++)
 		sent += put(0, 1514, 9 * S + i * 50000) != 0;
 	assert_in_range(sent, 10900, 11001);
+	/* A burst of two seconds, saved up in as many. */
+	c.rate = (struct switch_rate){.frames_per_s = 1000, .burst_ms = 2000};
+	switch_unplug(&port[0]);
+	plug(0, c);
+	(void)eth(all, mac[0], 0, 0x1234);
+	for (unsigned i = sent = 0; i < 3000; i++)
+		sent += put(0, 60, 20 * S) != 0;
+	assert_int_equal(sent, 2000);
+	for (unsigned i = sent = 0; i < 3000; i++)
+		sent += put(0, 60, 21 * S + S / 2) != 0;
+	assert_int_equal(sent, 1500);
+	for (unsigned i = sent = 0; i < 3000; i++)
+		sent += put(0, 60, 60 * S) != 0;
+	assert_int_equal(sent, 2000);
 }
 
 /* ---- spoofing ---- */

@@ -286,7 +286,8 @@ static unsigned finished(unsigned n)
 /* A burst of a second's worth, then evenly. */
 static void test_limits(void **state)
 {
-	const struct vdisk_limits ops = {.ops_per_s = 10}, bytes = {.bytes_per_s = 10 * 4096};
+	const struct vdisk_limits ops = {.ops_per_s = 10, .burst_ms = 1000},
+				  bytes = {.bytes_per_s = 10 * 4096, .burst_ms = 1000};
 
 	(void)state;
 	for (unsigned kind = 0; kind < 2; kind++) {
@@ -353,7 +354,7 @@ static void test_sources(void **state)
 /* The guest resets its device: what was not begun comes back at once, whether there is a source or a limit or not. */
 static void test_cancel(void **state)
 {
-	const struct vdisk_limits one = {.ops_per_s = 1};
+	const struct vdisk_limits one = {.ops_per_s = 1, .burst_ms = 1000};
 
 	(void)state;
 	for (unsigned kind = 0; kind < 2; kind++) {

@@ -19,11 +19,12 @@
 
 #include "ctrl-kernel/loop/loop.h"
 #include "ctrl-kernel/rt/virtio_regs.h"
-#include "drivers/driver.h"
 #include "drivers/nics.h"
 #include "drivers/virtio_pci.h"
+#define CARD_BAR 0x400u
+#include "tests/unit/card_fakes.h"
 
-enum { AT_NOTIFY = 0x100, AT_ISR = 0x200, AT_DEVICE = 0x300, BAR = 0x400, HEADER = 12 };
+enum { AT_NOTIFY = 0x100, AT_ISR = 0x200, AT_DEVICE = 0x300, HEADER = 12 };
 enum { CSUM = 1, GUEST_CSUM = 2, MAC = 1 << 5, GUEST_TSO4 = 1 << 7, HOST_TSO4 = 1 << 11 };
 enum { HOST_TSO6 = 1 << 12, MRG = 1 << 15 };
 
@@ -43,17 +44,11 @@ static struct {
 	unsigned resets;
 } card;
 
-static _Alignas(8) uint8_t bar[BAR];
 static struct pci_dev pci = {
 	.bdf = 0x20, .vendor = 0x1af4, .device = 0x1041, .class_code = 2 << 16};
-static bool master;
-static void (*irq)(void *);
-static void *irq_ctx;
 static struct loop_job *jobs, *last;
 static struct loop_timer *timer;
 static uint64_t now;
-static void *dma[8];
-static unsigned n_dma;
 
 /* ---- what a driver stands on ---- */
 
@@ -126,38 +121,6 @@ static void pass(uint64_t ns)
 	turn();
 }
 
-int dma_alloc(struct dma *out, size_t bytes, size_t align)
-{
-	out->va = aligned_alloc(align, (bytes + align - 1) / align * align);
-	memset(out->va, 0, bytes);
-	out->hpa = (uintptr_t)out->va;
-	out->bytes = bytes;
-	dma[n_dma++] = out->va;
-	return 0;
-}
-
-unsigned pci_count(void)
-{
-	return 0;
-}
-
-struct pci_dev *pci_dev(unsigned i)
-{
-	(void)i;
-	return NULL;
-}
-
-void pci_enable(const struct pci_dev *d, bool bus_master)
-{
-	(void)d;
-	master = bus_master;
-}
-
-void pci_delay_us(unsigned us)
-{
-	(void)us;
-}
-
 /* Four vendor capabilities, 0x10 apart; types 1 to 4. */
 unsigned pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned after)
 {
@@ -179,21 +142,6 @@ uint32_t pci_read(const struct pci_dev *d, unsigned off, unsigned width)
 		return 0x100;
 	}
 	return off == 0x60 ? 0 : 4; /* a doorbell each */
-}
-
-volatile void *pci_map_bar(const struct pci_dev *d, unsigned n, uint64_t off, uint64_t len)
-{
-	(void)d, (void)n;
-	return off + len <= BAR ? bar + off : NULL;
-}
-
-int pci_irq_bind(const struct pci_dev *d, void (*fn)(void *), void *ctx, const char **kind)
-{
-	(void)d;
-	irq = fn;
-	irq_ctx = ctx;
-	*kind = "msix";
-	return 0;
 }
 
 int pci_msix_bind(const struct pci_dev *d, unsigned vector, void (*fn)(void *), void *ctx)
@@ -427,8 +375,6 @@ static int pull_out(void **state)
 	run(&jobs);
 	run(&last);
 	free(nic->priv);
-	while (n_dma)
-		free(dma[--n_dma]);
 	timer = NULL;
 	return 0;
 }
