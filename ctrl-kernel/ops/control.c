@@ -23,7 +23,8 @@ static void on_grace(void *unused)
 {
 	if (++graces == GRACES)
 		end(unused);
-	loop_timer_set(&timer, GRACE_NS);
+	else
+		loop_timer_set(&timer, GRACE_NS);
 }
 
 static int end_by(loop_fn fn)
