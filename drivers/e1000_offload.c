@@ -6,14 +6,9 @@
  * A sum of 0, which UDP has to send as 0xffff: the manuals say nothing of it, and other drivers leave it to the card.
  */
 #include "drivers/e1000_ring.h"
+#include "net/checksum.h"
+#include "net/frame.h"
 
-#define ETH_TYPE_AT 12u
-#define ETH_TAG_BYTES 4u
-#define TYPE_VLAN 0x8100u
-#define TYPE_IPV4 0x0800u
-#define TYPE_IPV6 0x86ddu
-#define IPV4_BYTES 20u
-#define IPV6_BYTES 40u
 #define PROTOCOL_TCP 6u
 #define TCP_BYTES 20u
 #define TCP_SUM 16u      /* of its header */
@@ -30,41 +25,31 @@
 /* These may be padded, and QEMU's 82574 takes that for payload when it sums; and a context costs more than their sum. */
 #define SHORT_MAX 64u
 
-static unsigned get16(const uint8_t *at)
-{
-	return (unsigned)at[0] << 8 | at[1];
-}
-
-static void put16(uint8_t *at, unsigned value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
 /* The sum's place is one byte in a context, and behind the Ethernet header. */
 static bool csum_ok(size_t copied, const struct packet_offload *o)
 {
 	unsigned at = (unsigned)o->csum_start + o->csum_offset;
 
-	return o->csum_start >= ETH_TYPE_AT + 2 && at <= UINT8_MAX && at + 2 <= copied;
+	return o->csum_start >= ETH_HEADER_LEN && at <= UINT8_MAX && at + 2 <= copied;
 }
 
 static unsigned ip_at(const uint8_t *head)
 {
-	return ETH_TYPE_AT + 2 + (get16(head + ETH_TYPE_AT) == TYPE_VLAN ? ETH_TAG_BYTES : 0);
+	return ETH_HEADER_LEN +
+	       (packet_get16(head + ETH_ADDRS_LEN) == ETH_TYPE_VLAN ? ETH_TAG_LEN : 0);
 }
 
 /* Bytes of the IP header of a TCP packet; 0: it is none of that kind. There are at least `bytes` from ip on. */
 static unsigned ip_bytes(const uint8_t *ip, size_t bytes, uint8_t gso)
 {
-	unsigned type = get16(ip - 2);
+	unsigned type = packet_get16(ip - 2);
 
-	if (gso == PACKET_TCP4 && type == TYPE_IPV4 && bytes >= IPV4_BYTES && ip[0] >> 4 == 4 &&
-	    ip[9] == PROTOCOL_TCP)
+	if (gso == PACKET_TCP4 && type == ETH_TYPE_IPV4 && bytes >= IPV4_HEADER_LEN &&
+	    ip[0] >> 4 == 4 && ip[9] == PROTOCOL_TCP)
 		return (ip[0] & 15u) * 4;
-	if (gso == PACKET_TCP6 && type == TYPE_IPV6 && bytes >= IPV6_BYTES && ip[0] >> 4 == 6 &&
-	    ip[6] == PROTOCOL_TCP)
-		return IPV6_BYTES;
+	if (gso == PACKET_TCP6 && type == ETH_TYPE_IPV6 && bytes >= IPV6_HEADER_LEN &&
+	    ip[0] >> 4 == 6 && ip[6] == PROTOCOL_TCP)
+		return IPV6_HEADER_LEN;
 	return 0;
 }
 
@@ -73,10 +58,10 @@ static bool tso_ok(const uint8_t *head, size_t copied, const struct packet_offlo
 {
 	unsigned ip = ip_at(head), tcp = o->csum_start, len;
 
-	if (o->csum_offset != TCP_SUM || tcp < ip + IPV4_BYTES)
+	if (o->csum_offset != TCP_SUM || tcp < ip + IPV4_HEADER_LEN)
 		return false;
 	len = ip_bytes(head + ip, tcp - ip, o->gso);
-	if (len < IPV4_BYTES || tcp != ip + len || copied < tcp + TCP_BYTES)
+	if (len < IPV4_HEADER_LEN || tcp != ip + len || copied < tcp + TCP_BYTES)
 		return false;
 	len = (head[tcp + 12] >> 4) * 4u;
 	return len >= TCP_BYTES && o->header_bytes == tcp + len && o->header_bytes <= copied &&
@@ -84,23 +69,13 @@ static bool tso_ok(const uint8_t *head, size_t copied, const struct packet_offlo
 	       o->header_bytes + o->gso_bytes <= NIC_FRAME_MAX;
 }
 
-/* Of the Internet checksum (RFC 1071); the last byte may be alone. */
-static unsigned sum_of(uint32_t sum, const uint8_t *at, size_t bytes)
-{
-	for (size_t i = 0; i + 1 < bytes; i += 2)
-		sum += get16(at + i);
-	if (bytes & 1)
-		sum += (unsigned)at[bytes - 1] << 8;
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
-}
-
 /* The field holds the sum of the pseudo-header. None is sent as 0, which UDP has another meaning for. */
 static void fill_csum(uint8_t *head, size_t bytes, const struct packet_offload *o)
 {
-	unsigned sum = ~sum_of(0, head + o->csum_start, bytes - o->csum_start) & 0xffff;
+	uint16_t sum = checksum_end(
+		checksum_add(0, head + o->csum_start, bytes - o->csum_start, false));
 
-	put16(head + o->csum_start + o->csum_offset, sum ? sum : 0xffff);
+	packet_put16(head + o->csum_start + o->csum_offset, sum ? sum : 0xffff);
 }
 
 static uint64_t place(unsigned value, unsigned bit)
@@ -126,7 +101,7 @@ static void want_csum(const struct packet_offload *o, struct e1000_todo *todo)
 static void want_tso(uint8_t *head, size_t bytes, const struct packet_offload *o,
 		     struct e1000_todo *todo)
 {
-	unsigned ip = ip_at(head), payload = (unsigned)bytes - o->header_bytes, sum;
+	unsigned ip = ip_at(head), payload = (unsigned)bytes - o->header_bytes;
 	struct e1000_tx_desc *c = &todo->context;
 
 	c->addr |= place(ip, E1000_TXC_IPCSS) | place(ip + 10, E1000_TXC_IPCSO);
@@ -134,14 +109,13 @@ static void want_tso(uint8_t *head, size_t bytes, const struct packet_offload *o
 		c->addr |= place(o->csum_start - 1u, E1000_TXC_IPCSE);
 		c->command |= E1000_TXC_IPV4;
 		todo->options |= E1000_TXD_IXSM;
-		put16(head + ip + 2, 0);
-		put16(head + ip + 10, 0);
-		sum = sum_of(PROTOCOL_TCP, head + ip + 12, 8);
+		packet_put16(head + ip + 2, 0);
+		packet_put16(head + ip + 10, 0);
 	} else {
-		put16(head + ip + 4, 0);
-		sum = sum_of(PROTOCOL_TCP, head + ip + 8, 32);
+		packet_put16(head + ip + 4, 0);
 	}
-	put16(head + o->csum_start + TCP_SUM, sum);
+	packet_put16(head + o->csum_start + TCP_SUM,
+		     (uint16_t)~checksum_end(checksum_pseudo(head + ip, 0)));
 	c->command |= E1000_TXD_TSE;
 	c->len = (uint16_t)payload;
 	c->type = (uint8_t)(payload >> 16);

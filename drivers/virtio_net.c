@@ -406,8 +406,10 @@ static void on_watch(void *ctx)
 {
 	struct virtio_net *v = ctx;
 
+	if (v->off)
+		return;
 	tx_look(v);
-	if (v->off || !v->tx_irqs)
+	if (!v->tx_irqs)
 		return;
 	if (v->tx.used_idx != v->watched)
 		watch_more(v);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The Internet checksum (RFC 1071, RFC 1624); declared in packet.h. */
 #include <string.h>
-#include "net/packet.h"
+#include "net/checksum.h"
 
 #define PROTOCOL_TCP 6u
 

@@ -141,19 +141,11 @@ static bool deliver(struct switch_port *port, const struct packet *p)
 {
 	struct uplink *u = port->own;
 	struct packet_cut cut;
+	enum nic_send r;
 
 	packet_cut(&cut, p, u->nic->caps);
-	if (u->first)
-		return wait(u, &cut);
-	switch (send(u, &cut)) {
-	case NIC_TAKEN:
-		return true;
-	case NIC_FULL:
-		return wait(u, &cut);
-	case NIC_REFUSED:
-		break;
-	}
-	return false;
+	r = u->first ? NIC_FULL : send(u, &cut);
+	return r == NIC_TAKEN || (r == NIC_FULL && wait(u, &cut));
 }
 
 static void link_changed(struct nic *nic)

@@ -20,7 +20,7 @@ RING3 = {
     "ctrl-kernel/loop": ["ctrl-kernel/rt"],
     "ctrl-kernel/vmm": ["ctrl-kernel/rt", "ctrl-kernel/loop"],
     "ctrl-kernel/vmm/virtio": ["ctrl-kernel/rt", "ctrl-kernel/loop", "ctrl-kernel/vmm"],
-    "drivers": ["ctrl-kernel/rt", "ctrl-kernel/loop", "net/nic.h", "net/virtio_header.h"],
+    "drivers": ["ctrl-kernel/rt", "ctrl-kernel/loop", "net/nic.h", "net/virtio_header.h", "net/frame.h", "net/checksum.h"],
     "net": ["ctrl-kernel/rt", "ctrl-kernel/loop"],
     "ctrl-kernel/blk": ["ctrl-kernel/rt"],
     "ctrl-kernel/blk/lvm": ["ctrl-kernel/rt", "ctrl-kernel/blk"],

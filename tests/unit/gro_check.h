@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "net/gro.h"
+#include "tests/unit/plain_sum.h"
 
 #define BATCH_MAX 96u
 #define WANT_MAX 512u
@@ -77,18 +78,6 @@ static void spec_next(struct spec *s)
 {
 	s->seq += s->payload;
 	s->id++;
-}
-
-/* RFC 1071 as it is written. */
-static uint16_t plain_sum(const uint8_t *at, size_t n, uint32_t sum)
-{
-	for (; n > 1; n -= 2, at += 2)
-		sum += packet_get16(at);
-	if (n)
-		sum += (uint32_t)*at << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
 }
 
 static uint8_t *put_ip(const struct spec *s, uint8_t *ip, uint32_t tcp_bytes)

@@ -3,6 +3,7 @@
 // SRC: drivers/e1000_ids.c
 // SRC: drivers/e1000_ring.c
 // SRC: drivers/e1000_offload.c
+// SRC: net/checksum.c
 // SRC: drivers/nics.c
 // SRC: tests/unit/fakehv.c
 // FLAGS: -include tests/unit/fakemmio.h

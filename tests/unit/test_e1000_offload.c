@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: drivers/e1000_ring.c
 // SRC: drivers/e1000_offload.c
+// SRC: net/checksum.c
 // SRC: drivers/nics.c
 /* What an e1000 is told of sums and segmentation: every byte of the descriptors and the headers; what does not fit is refused. */
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // SRC: drivers/e1000_ring.c
 // SRC: drivers/e1000_offload.c
+// SRC: net/checksum.c
 // SRC: drivers/nics.c
 /*
  * The e1000's rings against a device played by the test. Receiving: order and wrap, frames that are too long, broken or in

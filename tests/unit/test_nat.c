@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/nat_fakes.h"
+#include "tests/unit/plain_sum.h"
 
 static uint8_t frame[1600];
 static uint8_t gateway_mac[6];
@@ -37,17 +38,6 @@ static int teardown(void **state)
 }
 
 /* ---- packets ---- */
-
-static uint16_t plain_sum(const uint8_t *at, size_t n, uint32_t sum)
-{
-	for (; n > 1; n -= 2, at += 2)
-		sum += packet_get16(at);
-	if (n)
-		sum += (uint32_t)*at << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
 
 /* Of an IPv4 packet: both sums. */
 static bool sums_right(const uint8_t *ip)

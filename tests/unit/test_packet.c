@@ -11,23 +11,12 @@
 #include <cmocka.h>
 
 #include "net/packet.h"
+#include "tests/unit/plain_sum.h"
 
 static uint8_t frame[70000];
 static uint8_t stream[70000]; /* what the segments carried, put together */
 static unsigned n_segments;
 static bool v6;
-
-/* RFC 1071 as it is written. */
-static uint16_t plain_sum(const uint8_t *at, size_t n, uint32_t sum)
-{
-	for (; n > 1; n -= 2, at += 2)
-		sum += packet_get16(at);
-	if (n)
-		sum += (uint32_t)*at << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
 
 static void test_checksum(void **state)
 {
