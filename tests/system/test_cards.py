@@ -64,4 +64,5 @@ def test_transfers(machine):
     assert b.ping("10.1.0.2", 2) == 0
     a = Guest(h.api, "a", [{"network": "w0"}])
     a.address("10.1.0.1/24")
+    assert a.ping("10.1.0.2", 2)  # its MAC is another one: else the other side keeps the old one for a minute
     transfer(b, a, "10.1.0.1", 1)
